@@ -1,1 +1,136 @@
-//! Placeholder.
+//! How commands reach workers and outcomes reach gates. Both ends of every wire stand here side by side: names
+//! and arguments of queues in [`topology`], RabbitMQ in [`amqp`], the same rules within one process in [`local`].
+//!
+//! What every bus promises, held by one contract suite over both:
+//! - A call returns the outcome of its command, or an error that says whether the command may still take effect.
+//!   Nothing hangs past the command's deadline.
+//! - A command is delivered at least once to some consumer of its queue, until it is acked or too late. What a
+//!   consumer held when it went away is delivered again.
+//! - At most one consumer at a time is active on a write shard; reads go to all consumers.
+
+pub mod topology;
+
+use async_trait::async_trait;
+use messages::{Delivered, Envelope, Outcome, Reply};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+pub use topology::{Lane, Queue};
+
+/// A way from gates to workers and back.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Sends a command to the queue that [`Queue::of`] names and waits for its outcome, at most until its deadline.
+    ///
+    /// # Errors
+    /// See [`BusError`]; [`BusError::not_executed`] tells whether the command can still take effect.
+    async fn call(&self, envelope: Envelope) -> Result<Outcome, BusError>;
+
+    /// Consumes all shards of some lanes on behalf of one worker, until the consumer is dropped or cancelled.
+    ///
+    /// # Errors
+    /// When the bus cannot be reached. Later losses are mended silently: deliveries resume by themselves.
+    async fn consume(&self, options: ConsumeOptions) -> Result<Consumer, BusError>;
+
+    /// Whether commands can pass just now; changes as connections come and go.
+    fn health(&self) -> watch::Receiver<Health>;
+
+    /// Flushes what is on its way out, and disconnects.
+    async fn close(&self);
+}
+
+/// Whether commands can pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// They can.
+    Up,
+    /// They cannot, and why.
+    Down(String),
+}
+
+/// What a worker wants to consume.
+#[derive(Clone, Debug)]
+pub struct ConsumeOptions {
+    /// The worker's name: unique, and the same for as long as it runs. Decides its share of the shards.
+    pub worker: String,
+    /// From which lanes.
+    pub lanes: Vec<Lane>,
+    /// Deliveries of one queue that may be unacked at once.
+    pub prefetch: u16,
+}
+
+/// Deliveries as they come. Dropping it cancels the consumption.
+#[derive(Debug)]
+pub struct Consumer {
+    /// Deliveries of all the lanes asked for.
+    pub deliveries: mpsc::Receiver<Delivery>,
+    /// Sending (or dropping) cancels: no new delivery comes after those that are already in `deliveries`, and the
+    /// channel then ends. What was delivered can still be replied to and settled.
+    pub cancel: tokio_util::sync::CancellationToken,
+}
+
+/// Commands that arrived in one message.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Where from.
+    pub queue: Queue,
+    /// How often it was delivered before: 0 the first time.
+    pub returns: u32,
+    /// What it carries; an undecodable body never gets this far (the bus dead-letters it).
+    pub commands: Vec<Delivered>,
+    /// Replies to the gate, and the fate of the message.
+    pub receiver: Box<dyn Receiver>,
+}
+
+/// The way back of one delivery. Dropping it unsettled returns the delivery to its queue.
+#[async_trait]
+pub trait Receiver: Send + Sync + std::fmt::Debug {
+    /// Sends the reply of one command to the gate that asked, and waits until it is on its way. A gate that is gone
+    /// is no error: nobody waits for the reply any more.
+    async fn reply(&self, reply: Reply) -> Result<(), BusError>;
+
+    /// Done: the delivery never comes again.
+    async fn ack(self: Box<Self>) -> Result<(), BusError>;
+
+    /// Returns the delivery to its queue, for this worker or another.
+    async fn requeue(self: Box<Self>) -> Result<(), BusError>;
+}
+
+/// Why a call has no outcome, or a bus cannot be used.
+#[derive(Debug, Error)]
+pub enum BusError {
+    /// No connection: the command was not sent.
+    #[error("no connection to the message broker: {0}")]
+    Unreachable(String),
+    /// The broker has no such queue: the command was not kept.
+    #[error("the message broker has no queue {0}")]
+    Unroutable(String),
+    /// The broker refused the command: the queue is full, or an alarm blocks publishers.
+    #[error("the message broker refused the command: {0}")]
+    Refused(String),
+    /// The command was sent, and no outcome came before its deadline.
+    #[error("no outcome within {0:?}")]
+    TimedOut(Duration),
+    /// A failure on the way that leaves open whether the command was kept.
+    #[error("the message broker failed")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The bus is closing.
+    #[error("shutting down")]
+    Closed,
+}
+
+impl BusError {
+    /// Whether it is certain that the command has no effect now or later.
+    pub fn not_executed(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Unroutable(_) | Self::Refused(_) | Self::Closed => true,
+            Self::TimedOut(_) | Self::Broken(_) => false,
+        }
+    }
+
+    /// Whether the same call may succeed a little later.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::Unroutable(_) | Self::Closed)
+    }
+}

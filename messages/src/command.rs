@@ -1,0 +1,147 @@
+//! Commands and the envelope they travel in.
+
+use crate::{
+    CollectionName, Principal, RecordId, Timestamp,
+    record::{CreateRecord, DeleteRecord, ListRecords, PatchRecord, ReadRecord, ReplaceRecord},
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use uuid::Uuid;
+
+/// Names a command for ever. UUIDv7 where the gate mints it, UUIDv5 where it is derived from an Idempotency-Key
+/// (RFC 9562).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandId(Uuid);
+
+impl CommandId {
+    /// From a UUID.
+    pub const fn new(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// As a UUID.
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for CommandId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// Tells two requests under one Idempotency-Key apart: a hash of all that the request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(Uuid);
+
+impl Fingerprint {
+    /// From 16 bytes of a cryptographic hash.
+    pub const fn from_bytes(hash: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(hash))
+    }
+
+    /// The 16 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+/// A command with all that must be known to carry it out once, in time, for the right person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Names the command; the same for every delivery and every retry of it.
+    pub id: CommandId,
+    /// When the gate issued it.
+    pub issued: Timestamp,
+    /// After this it must not take effect any more.
+    pub deadline: Timestamp,
+    /// On whose behalf.
+    pub principal: Principal,
+    /// The trace it belongs to: a `traceparent` (W3C Trace Context).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// Set when the id was derived from an Idempotency-Key: the receipt is then kept for a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Fingerprint>,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// One thing a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Create a record under an id of the service's making.
+    CreateRecord(CreateRecord),
+    /// Replace a record, or create it under the client's id.
+    ReplaceRecord(ReplaceRecord),
+    /// Change part of a record.
+    PatchRecord(PatchRecord),
+    /// Delete a record.
+    DeleteRecord(DeleteRecord),
+    /// Read a record.
+    ReadRecord(ReadRecord),
+    /// Read the records of a collection in the order of their ids.
+    ListRecords(ListRecords),
+    /// Settle an operation whose deadline has passed: tell its outcome, or see to it that it never has an effect.
+    CloseOperation(CloseOperation),
+}
+
+/// Settle an operation whose deadline has passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseOperation {
+    /// The command that is in doubt.
+    pub operation: CommandId,
+    /// Its collection.
+    pub collection: CollectionName,
+    /// The record it was about.
+    pub record: RecordId,
+    /// Whether it creates that record, so that the record itself is the receipt.
+    #[serde(default)]
+    pub creates: bool,
+}
+
+impl Command {
+    /// The collection it is about.
+    pub fn collection(&self) -> &CollectionName {
+        match self {
+            Self::CreateRecord(command) => &command.collection,
+            Self::ReplaceRecord(command) => &command.collection,
+            Self::PatchRecord(command) => &command.collection,
+            Self::DeleteRecord(command) => &command.collection,
+            Self::ReadRecord(command) => &command.collection,
+            Self::ListRecords(command) => &command.collection,
+            Self::CloseOperation(command) => &command.collection,
+        }
+    }
+
+    /// Whether it changes nothing, so that any worker may carry it out, any number of times.
+    pub fn is_read(&self) -> bool {
+        matches!(self, Self::ReadRecord(_) | Self::ListRecords(_))
+    }
+}
+
+impl Envelope {
+    /// The record it is about; none for a list. A created record takes the id of the command that creates it.
+    pub fn record(&self) -> Option<RecordId> {
+        match &self.command {
+            Command::CreateRecord(_) => Some(self.id.as_uuid().into()),
+            Command::ReplaceRecord(command) => Some(command.record.clone()),
+            Command::PatchRecord(command) => Some(command.record.clone()),
+            Command::DeleteRecord(command) => Some(command.record.clone()),
+            Command::ReadRecord(command) => Some(command.record.clone()),
+            Command::CloseOperation(command) => Some(command.record.clone()),
+            Command::ListRecords(_) => None,
+        }
+    }
+}

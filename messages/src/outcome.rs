@@ -1,0 +1,68 @@
+//! What became of a command.
+
+use crate::{Document, ETag, Record, RecordId, Rejection, Timestamp, Version};
+use serde::{Deserialize, Serialize};
+
+/// What became of a command: a success, or a rejection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A record exists that did not before.
+    RecordCreated(RecordWritten),
+    /// A record was replaced.
+    RecordReplaced(RecordWritten),
+    /// A record was changed.
+    RecordPatched(RecordWritten),
+    /// A record is gone.
+    RecordDeleted(RecordDeleted),
+    /// A record was read.
+    RecordRead(Record),
+    /// Records were read.
+    RecordsListed(RecordsListed),
+    /// The answer is no, and nothing has changed.
+    Rejected(Rejection),
+}
+
+/// A record as a change left it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordWritten {
+    /// The record.
+    pub id: RecordId,
+    /// Its entity tag, which holds its version.
+    pub etag: ETag,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When this change was made.
+    pub modified: Timestamp,
+    /// The new document, where the command asked for it. Never part of a receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<Document>,
+}
+
+/// A record that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordDeleted {
+    /// The record.
+    pub id: RecordId,
+    /// The version that its deletion counts as.
+    pub version: Version,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsListed {
+    /// In the order of their ids; fewer than asked for does not mean the end.
+    pub records: Vec<Listed>,
+    /// Where the next page begins; none at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<RecordId>,
+}
+
+/// One record of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// The record; its document holds only the fields that were asked for.
+    pub record: Record,
+    /// The entity tag of the whole record.
+    pub etag: ETag,
+}

@@ -1,0 +1,61 @@
+//! Why the answer to a command is no.
+
+use crate::{CollectionName, ETag, RecordId};
+use serde::{Deserialize, Serialize};
+
+/// A business "no": the command was understood, judged and refused, and nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejection {
+    /// There is no such collection, or the principal may not know of it.
+    CollectionNotFound {
+        /// Which.
+        collection: CollectionName,
+    },
+    /// There is no such record.
+    RecordNotFound {
+        /// Where.
+        collection: CollectionName,
+        /// Which.
+        record: RecordId,
+    },
+    /// The id that was to be created is taken.
+    RecordExists {
+        /// Which.
+        record: RecordId,
+    },
+    /// A precondition does not hold.
+    PreconditionFailed {
+        /// The entity tag of the record that is there; none if there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        current: Option<ETag>,
+    },
+    /// A JSON Patch does not apply to the document that is there (RFC 6902 §5).
+    PatchFailed {
+        /// Which operation, and why.
+        detail: String,
+    },
+    /// The document, as sent or as patched, cannot be kept.
+    DocumentInvalid {
+        /// JSON Pointer (RFC 6901) to what is wrong.
+        pointer: String,
+        /// What is wrong there.
+        detail: String,
+    },
+    /// The document, as patched, is too large.
+    DocumentTooLarge {
+        /// Bytes.
+        limit: u64,
+    },
+    /// The principal may know of this, but not do it.
+    Forbidden {
+        /// What it lacks.
+        detail: String,
+    },
+    /// An Idempotency-Key was used before, for another request.
+    IdempotencyKeyReused,
+    /// The deadline passed before the command took effect; it never will.
+    Expired,
+    /// This version of the worker does not know the command; it never takes effect.
+    Unsupported,
+}
