@@ -1,0 +1,1 @@
+//! One directory of this machine, on fjall.
