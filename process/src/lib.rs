@@ -1,1 +1,12 @@
-//! Placeholder.
+//! What every process of the service does: read its configuration, log, tell the time, stop when told to.
+
+pub mod clock;
+pub mod config;
+pub mod exit;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use clock::now;
+pub use config::{ConfigError, Secret};
+pub use exit::run;
+pub use shutdown::Stopper;
