@@ -103,7 +103,7 @@ fn malformed(error: &serde_json::Error) -> DocumentError {
 }
 
 /// Goes down level by level on borrowed slices of the text, so that numbers are seen as they were written.
-fn check<'a>(value: &'a RawValue, path: &mut Vec<String>) -> Result<(), DocumentError> {
+fn check(value: &RawValue, path: &mut Vec<String>) -> Result<(), DocumentError> {
     let text = value.get();
     match text.as_bytes().first() {
         Some(b'{' | b'[') if path.len() >= MAX_DEPTH => {
@@ -148,7 +148,7 @@ fn refuse(path: &[String], detail: &str) -> DocumentError {
 }
 
 fn pointer(path: &[String]) -> String {
-    path.iter().map(|token| format!("/{}", token.replace('~', "~0").replace('/', "~1"))).collect()
+    path.iter().flat_map(|token| ["/".to_owned(), token.replace('~', "~0").replace('/', "~1")]).collect()
 }
 
 /// Whether a number means the same after a trip through `i64`, `u64` or `f64`.
