@@ -1,2 +1,60 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: what a developer runs.
+
+mod services;
+mod test;
+
+use std::{process::ExitCode, thread};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+/// The developer's tasks of Penstock.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run every test of the workspace against real services
+    ///
+    /// Installs RabbitMQ, Cassandra and Redis if they are missing, starts one of each on free ports, runs
+    /// `cargo test --workspace`, and stops them. A service named by `PENSTOCK_TEST_AMQP_URL`
+    /// (with `PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL`), `PENSTOCK_TEST_CASSANDRA` or `PENSTOCK_TEST_REDIS_URL`
+    /// is used as it runs.
+    Test {
+        /// Arguments for `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Services that stay up while you work
+    #[command(subcommand)]
+    Services(services::Action),
+}
+
+fn main() -> Result<ExitCode> {
+    match Arguments::parse().task {
+        Task::Test { arguments } => {
+            exit_on_signal()?;
+            test::run(&arguments)
+        }
+        Task::Services(action) => services::run(&action),
+    }
+}
+
+/// Whatever this process has started dies with it: see `testbed::Group`.
+fn exit_on_signal() -> Result<()> {
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}

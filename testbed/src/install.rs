@@ -1,0 +1,90 @@
+//! Puts the services on this machine, if they are not there yet: a Debian 12 with root, apt and network
+//! access to Debian and Maven Central.
+//!
+//! - Cassandra: its jars from Maven Central, and Java 17 from Debian.
+//! - RabbitMQ 4: a Debian trixie root made by debootstrap (bookworm's own RabbitMQ is 3.10).
+//! - Redis: Debian's `redis-tools`, which holds the server's binary but starts no daemon.
+//!
+//! All but Debian's packages goes into the [`cache`], which fresh clones share.
+
+mod cache;
+mod packages;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+pub use cache::cache;
+use cache::{Cache, run};
+use packages::{find_program, need};
+
+const POM: &str = include_str!("../cassandra/pom.xml");
+
+/// Installs everything that is missing.
+pub fn all() -> Result<()> {
+    rabbitmq()?;
+    cassandra()?;
+    java()?;
+    redis()?;
+    Ok(())
+}
+
+/// A Debian trixie root with RabbitMQ 4.
+pub fn rabbitmq() -> Result<PathBuf> {
+    Cache::open()?.provide("rabbitmq-4-trixie", |staging| {
+        let debootstrap = need("debootstrap", "debootstrap", "PENSTOCK_TEST_AMQP_URL")?;
+        // In a mount namespace of its own: an interrupted debootstrap leaves its mounts behind.
+        let mut command = Command::new("unshare");
+        command.arg("--mount").arg(debootstrap);
+        command.args(["--variant=minbase", "--include=rabbitmq-server", "trixie"]).arg(staging);
+        run(command, "RabbitMQ 4 (Debian trixie by debootstrap, about a minute)")?;
+        fs::write(staging.join("etc/hosts"), "127.0.0.1 localhost\n")?;
+        drop_package_files(staging)
+    })
+}
+
+/// A directory with Cassandra's jars.
+pub fn cassandra() -> Result<PathBuf> {
+    let directory = Cache::open()?.provide("cassandra-5.0.6", |staging| {
+        let maven = need("mvn", "maven", "PENSTOCK_TEST_CASSANDRA")?;
+        let pom = staging.join("pom.xml");
+        let repository = staging.join("repository");
+        fs::write(&pom, POM)?;
+        let mut command = Command::new(maven);
+        command.args(["--quiet", "--batch-mode", "dependency:copy-dependencies", "--file"]).arg(pom);
+        command.arg(format!("-DoutputDirectory={}", staging.join("jars").display()));
+        command.arg(format!("-Dmaven.repo.local={}", repository.display()));
+        run(command, "Cassandra 5 (jars by Maven, about 15 seconds)")?;
+        fs::remove_dir_all(repository).context("removing Maven's repository")
+    })?;
+    Ok(directory.join("jars"))
+}
+
+/// Java 17: Cassandra 5 runs on no later one.
+pub fn java() -> Result<PathBuf> {
+    let installed = || {
+        let machines = fs::read_dir("/usr/lib/jvm").into_iter().flatten().flatten();
+        machines
+            .filter(|machine| machine.file_name().to_string_lossy().starts_with("java-17-"))
+            .map(|machine| machine.path().join("bin/java"))
+            .find(|java| java.exists())
+    };
+    packages::provide(installed, "Java 17", "openjdk-17-jre-headless", "PENSTOCK_TEST_CASSANDRA")
+}
+
+/// The binary of Redis, to be called by the name of `redis-server`.
+pub fn redis() -> Result<PathBuf> {
+    let installed = || find_program("redis-server").or_else(|| find_program("redis-check-rdb"));
+    packages::provide(installed, "Redis", "redis-tools", "PENSTOCK_TEST_REDIS_URL")
+}
+
+fn drop_package_files(root: &Path) -> Result<()> {
+    for used_once in ["var/cache/apt", "var/lib/apt/lists"] {
+        fs::remove_dir_all(root.join(used_once)).with_context(|| format!("removing {used_once}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Result, bail};
+
+use super::cache::{Cache, run};
+
+/// The program `name`, out of Debian's `package` if need be. `instead` is the variable that makes it needless.
+pub(super) fn need(name: &str, package: &str, instead: &str) -> Result<PathBuf> {
+    provide(|| find_program(name), name, package, instead)
+}
+
+/// What `installed` finds, after an installation of `package` if need be.
+pub(super) fn provide(
+    installed: impl Fn() -> Option<PathBuf>,
+    what: &str,
+    package: &str,
+    instead: &str,
+) -> Result<PathBuf> {
+    if let Some(found) = installed() {
+        return Ok(found);
+    }
+    if let Some(obstacle) = obstacle() {
+        bail!(
+            "{what} is missing, and it can't be installed: {obstacle}. \
+             Run `apt-get install {package}` on a Debian 12, as root, or set {instead} to use a running service"
+        );
+    }
+    let _lock = Cache::open()?.lock("packages")?;
+    if let Some(found) = installed() {
+        return Ok(found);
+    }
+    let mut update = Command::new("apt-get");
+    update.args(["update", "--quiet"]).env("DEBIAN_FRONTEND", "noninteractive");
+    let mut install = Command::new("apt-get");
+    // Others may be at it too.
+    install.args(["install", "--yes", "--no-install-recommends", "-oDPkg::Lock::Timeout=300", package]);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    run(update, "the lists of Debian's packages")?;
+    run(install, &format!("{package} (Debian)"))?;
+    match installed() {
+        Some(found) => Ok(found),
+        None => bail!(
+            "{what} is missing even with Debian's package {package}; set {instead} to a running service"
+        ),
+    }
+}
+
+pub(super) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/usr/bin"].map(PathBuf::from);
+    env::split_paths(&path)
+        .chain(system)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+}
+
+fn obstacle() -> Option<&'static str> {
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Some("this machine has no apt-get");
+    }
+    (!rustix::process::geteuid().is_root()).then_some("this needs root")
+}

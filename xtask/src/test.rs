@@ -1,0 +1,41 @@
+//! `cargo xtask test`.
+
+use std::{
+    env,
+    process::{Command, ExitCode, ExitStatus},
+};
+
+use anyhow::{Context, Result};
+use testbed::{Group, Services};
+
+/// Runs the tests of the workspace against real services, and returns the exit code of `cargo test`.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    // The binaries first: the scenarios run them, and a build that fails should not have waited for services.
+    let built = cargo(&["build", "--workspace", "--bins"], &[], &[])?;
+    if !built.success() {
+        return Ok(code(built));
+    }
+    let services = Services::start()?;
+    let variables = services.variables();
+    for (name, value) in &variables {
+        eprintln!("xtask: {name}={value}");
+    }
+    let tested = cargo(&["test", "--workspace"], arguments, &variables)?;
+    Ok(code(tested))
+}
+
+/// Runs cargo in a group of its own, which ends with this process.
+fn cargo(task: &[&str], arguments: &[String], variables: &[(String, String)]) -> Result<ExitStatus> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(task).args(arguments).stdin(std::process::Stdio::null());
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    let group = Group::start()?;
+    let mut child = group.spawn(&mut command).context("starting cargo")?;
+    Ok(child.wait()?)
+}
+
+fn code(status: ExitStatus) -> ExitCode {
+    // A process that a signal ended has no code.
+    status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
