@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
@@ -80,13 +80,6 @@ pub(crate) fn segment(name: &str) -> String {
         }
     }
     segment
-}
-
-impl Response {
-    pub(crate) fn expect_success(self) -> Result<Self> {
-        ensure!((200..300).contains(&self.status), "status {}: {}", self.status, self.body);
-        Ok(self)
-    }
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Cache {
 
     /// Held until the file is dropped, or its process ends.
     pub(super) fn lock(&self, name: &str) -> Result<File> {
-        let lock = File::create(self.directory.join(name).with_added_extension("lock"))?;
+        let lock = File::create(self.directory.join(format!("{name}.lock")))?;
         if lock.try_lock().is_err() {
             eprintln!("testbed: waiting for another installation of {name}");
             lock.lock()?;

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::http::{Endpoint, segment};
+use crate::http::{Endpoint, Response, segment};
 
 /// The policies a Penstock broker runs with.
 const DEFINITIONS: &str = include_str!("../../../rabbitmq/definitions.json");
@@ -68,9 +68,7 @@ impl Broker {
 
     /// Deletes a vhost with everything in it. Connections to it are closed.
     pub fn delete_vhost(&self, vhost: &str) -> Result<()> {
-        let path = format!("/api/vhosts/{}", segment(vhost));
-        self.management.request("DELETE", &path, None)?.expect_success().context(path)?;
-        Ok(())
+        self.delete(&format!("/api/vhosts/{}", segment(vhost)))
     }
 
     /// Puts the policies of `rabbitmq/definitions.json` in force in a vhost.
@@ -114,15 +112,32 @@ impl Broker {
 
     /// What the management API answers to a GET, for example of `/api/overview`.
     pub fn get(&self, path: &str) -> Result<Value> {
-        let response = self.management.request("GET", path, None)?.expect_success();
-        let body = response.with_context(|| format!("GET {path}"))?.body;
-        serde_json::from_str(&body).with_context(|| format!("GET {path}: {body}"))
+        self.call("GET", path, None)
     }
 
     /// Puts something through the management API, for example `/api/queues/{vhost}/{name}`.
     pub fn put(&self, path: &str, body: &Value) -> Result<()> {
-        let response = self.management.request("PUT", path, Some(body))?.expect_success();
-        response.map(drop).with_context(|| format!("PUT {path}"))
+        self.call("PUT", path, Some(body)).map(drop)
+    }
+
+    /// Posts something to the management API, for example to `/api/exchanges/{vhost}/{name}/publish`.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call("POST", path, Some(body))
+    }
+
+    /// Deletes something through the management API, for example `/api/connections/{name}`.
+    pub fn delete(&self, path: &str) -> Result<()> {
+        self.call("DELETE", path, None).map(drop)
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+        let response = self.management.request(method, path, body)?;
+        let Response { status, body } = response;
+        ensure!((200..300).contains(&status), "{method} {path}: status {status}: {body}");
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&body).with_context(|| format!("{method} {path}: {body}"))
     }
 }
 
