@@ -16,7 +16,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 pub use cache::cache;
 use cache::{Cache, run};
@@ -35,6 +35,12 @@ pub fn all() -> Result<()> {
 
 /// A Debian trixie root with RabbitMQ 4.
 pub fn rabbitmq() -> Result<PathBuf> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "RabbitMQ 4 is installed in, and runs from, a Debian root by chroot, which only root may do. \
+         Run this as root, or set PENSTOCK_TEST_AMQP_URL and PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL to use a \
+         running RabbitMQ 4"
+    );
     Cache::open()?.provide("rabbitmq-4-trixie", |staging| {
         let debootstrap = need("debootstrap", "debootstrap", "PENSTOCK_TEST_AMQP_URL")?;
         // In a mount namespace of its own: an interrupted debootstrap leaves its mounts behind.

@@ -20,7 +20,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     for (name, value) in &variables {
         eprintln!("xtask: {name}={value}");
     }
-    let tested = cargo(&["test", "--workspace"], arguments, &variables)?;
+    let scope: &[&str] = if selects_packages(arguments) { &["test"] } else { &["test", "--workspace"] };
+    let tested = cargo(scope, arguments, &variables)?;
     Ok(code(tested))
 }
 
@@ -33,6 +34,12 @@ fn cargo(task: &[&str], arguments: &[String], variables: &[(String, String)]) ->
     let group = Group::start()?;
     let mut child = group.spawn(&mut command).context("starting cargo")?;
     Ok(child.wait()?)
+}
+
+/// `--workspace` would overrule it.
+fn selects_packages(arguments: &[String]) -> bool {
+    let mut of_cargo = arguments.iter().take_while(|argument| *argument != "--");
+    of_cargo.any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
 }
 
 fn code(status: ExitStatus) -> ExitCode {
