@@ -8,6 +8,11 @@
 //!   consumer held when it went away is delivered again.
 //! - At most one consumer at a time is active on a write shard; reads go to all consumers.
 
+pub mod amqp;
+mod batch;
+mod body;
+mod calls;
+pub mod local;
 pub mod topology;
 
 use async_trait::async_trait;
@@ -16,6 +21,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
+pub use amqp::{AmqpBus, AmqpConfig};
+pub use local::LocalBus;
 pub use topology::{Lane, Queue};
 
 /// A way from gates to workers and back.

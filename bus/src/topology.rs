@@ -3,11 +3,53 @@
 //! Only what can never be a policy stands here, as arguments are immutable once a queue exists. Everything tunable
 //! (time to live, lengths, delivery limit, dead-lettering) is a broker policy: `rabbitmq/definitions.json`.
 
+use lapin::{
+    options::QueueDeclareOptions,
+    types::{AMQPValue, FieldTable},
+};
 use messages::{
     Command, Envelope,
     placement::{self, READ_SHARDS, WRITE_SHARDS},
 };
-use std::fmt;
+use std::{fmt, time::Duration};
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Where bodies go that nobody can read, and commands that came back too often.
+pub const DEAD: &str = "penstock.dead";
+/// How long a write waits for a worker: longer than its deadline, so that a worker can still close it. The policy
+/// `penstock.write` says the same to the broker.
+pub const WRITE_TTL: Duration = Duration::from_secs(30);
+/// The most commands in one delivery, and outcomes in one body of replies.
+pub const DELIVERY_COMMANDS: usize = 64;
+/// The most bytes of commands in one delivery that has more than one.
+pub const DELIVERY_BYTES: usize = 256 * 1024;
+/// A delivery of many commands that was returned so often is split, so that one poisonous command cannot take its
+/// neighbours to the dead letters.
+pub const SPLIT_AFTER_RETURNS: u32 = 3;
+
+/// The queue that brings one gate its outcomes: a new one for each connection, exclusive to it.
+pub(crate) fn reply_queue(gate: &str) -> String {
+    format!("penstock.reply.{gate}.{}", Uuid::now_v7())
+}
+
+/// What to declare, in the terms of AMQP: a durable queue's name and arguments.
+pub(crate) fn declarations() -> impl Iterator<Item = (String, FieldTable)> {
+    let shards = Lane::ALL.into_iter().flat_map(Lane::queues);
+    let dead = (DEAD.to_owned(), arguments("quorum"));
+    shards.map(|queue| (queue.to_string(), queue.arguments())).chain([dead])
+}
+
+/// Every shared queue survives its broker.
+pub(crate) fn declare_options() -> QueueDeclareOptions {
+    QueueDeclareOptions::durable()
+}
+
+fn arguments(kind: &str) -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString(kind.into()));
+    arguments
+}
 
 /// A class of commands with queues of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,8 +108,35 @@ impl Queue {
             (Command::ReadRecord(_), Some(record)) => {
                 Self { lane: Lane::Read, shard: placement::read_shard(collection, &record) }
             }
-            (_, Some(record)) => Self { lane: Lane::Write, shard: placement::write_shard(collection, &record) },
+            (_, Some(record)) => {
+                Self { lane: Lane::Write, shard: placement::write_shard(collection, &record) }
+            }
             (_, None) => Self { lane: Lane::Read, shard: placement::collection_shard(collection) },
+        }
+    }
+
+    /// Another queue whose consumers can answer the same read: it probably lives on another node of the broker.
+    pub(crate) fn sibling(self) -> Self {
+        Self { shard: (self.shard + 1) % self.lane.shards(), ..self }
+    }
+
+    /// A worker's claim to this shard: the highest claim is served (rendezvous hashing), so that shards spread
+    /// evenly over workers, and only those of a worker that comes or goes move.
+    pub(crate) fn priority(self, worker: &str) -> i32 {
+        let hash = xxh3_64(format!("{worker}/{self}").as_bytes());
+        let [a, b, c, d, ..] = hash.to_be_bytes();
+        i32::from_be_bytes([a, b, c, d])
+    }
+
+    /// What a declaration of it says besides `durable`.
+    pub(crate) fn arguments(self) -> FieldTable {
+        match self.lane {
+            Lane::Write => {
+                let mut arguments = arguments("quorum");
+                arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+                arguments
+            }
+            Lane::Read => arguments("classic"),
         }
     }
 }
@@ -75,5 +144,28 @@ impl Queue {
 impl fmt::Display for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "penstock.{}.{}", self.lane.name(), self.shard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn owner<'a>(workers: &[&'a str], queue: Queue) -> &'a str {
+        workers.iter().max_by_key(|worker| queue.priority(worker)).unwrap()
+    }
+
+    #[test]
+    fn shards_spread_over_workers_and_only_a_leavers_shards_move() {
+        let three = ["worker-a", "worker-b", "worker-c"];
+        let mut shares: HashMap<&str, usize> = HashMap::new();
+        for queue in Lane::Write.queues() {
+            let before = owner(&three, queue);
+            let after = owner(&three[..2], queue);
+            assert!(before == after || before == "worker-c", "{queue} moved without need");
+            *shares.entry(before).or_default() += 1;
+        }
+        assert_eq!(shares.len(), 3, "{shares:?}");
     }
 }

@@ -1,0 +1,98 @@
+//! Which brokers, and by what name.
+
+use lapin::uri::{AMQPScheme, AMQPUri};
+use std::fmt;
+use thiserror::Error;
+
+/// Heartbeats in seconds: a silent broker is given up after two of them. Fewer give false alarms.
+const HEARTBEAT: u16 = 5;
+
+/// Which brokers to connect to, and by what name.
+#[derive(Clone)]
+pub struct AmqpConfig {
+    pub(super) hosts: Vec<AMQPUri>,
+    pub(super) name: String,
+}
+
+/// Why a configuration cannot be used: a sentence for whoever wrote it. It never holds the password.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct InvalidAmqpConfig(String);
+
+impl AmqpConfig {
+    /// Brokers of one cluster by their URIs (`amqp://user:password@host:port/vhost`), tried in turn. The name
+    /// stands in the names of connections and of reply queues; it need not be unique.
+    ///
+    /// # Errors
+    /// When there is no URI, one is malformed, or one asks for TLS.
+    pub fn new<U: AsRef<str>>(
+        uris: impl IntoIterator<Item = U>,
+        name: impl Into<String>,
+    ) -> Result<Self, InvalidAmqpConfig> {
+        let hosts: Vec<_> =
+            uris.into_iter().map(|uri| host(uri.as_ref().trim())).collect::<Result<_, _>>()?;
+        if hosts.is_empty() {
+            return Err(InvalidAmqpConfig(
+                "no message broker is given: name at least one amqp:// URI".to_owned(),
+            ));
+        }
+        Ok(Self { hosts, name: name.into() })
+    }
+}
+
+impl fmt::Debug for AmqpConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<_> = self.hosts.iter().map(address).collect();
+        f.debug_struct("AmqpConfig").field("hosts", &hosts).field("name", &self.name).finish()
+    }
+}
+
+/// As it stands in logs.
+pub(super) fn address(host: &AMQPUri) -> String {
+    format!("{}:{}", host.authority.host, host.authority.port)
+}
+
+fn host(uri: &str) -> Result<AMQPUri, InvalidAmqpConfig> {
+    let mut host: AMQPUri = uri.parse().map_err(|_| {
+        let shown = uri.rsplit_once('@').map_or(uri, |(_, shown)| shown);
+        InvalidAmqpConfig(format!(
+            "{shown:?} is no URI of a message broker like amqp://user:password@host:5672/%2f"
+        ))
+    })?;
+    match host.scheme {
+        AMQPScheme::AMQP => {
+            host.query.heartbeat = Some(HEARTBEAT);
+            Ok(host)
+        }
+        AMQPScheme::AMQPS => Err(InvalidAmqpConfig(format!(
+            "{} is given as amqps://, but TLS to the message broker is not built in yet: use amqp:// on a private \
+             network",
+            address(&host)
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(uris: &[&str]) -> String {
+        AmqpConfig::new(uris, "gate").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_without_the_password() {
+        assert!(fault(&[]).contains("at least one"));
+        assert!(fault(&["amqps://guest:secret@rabbit"]).starts_with("rabbit:5671 is given as amqps://"));
+        let malformed = fault(&["http://guest:secret@rabbit"]);
+        assert!(malformed.contains("rabbit") && !malformed.contains("secret"), "{malformed}");
+    }
+
+    #[test]
+    fn the_password_is_not_shown() {
+        let config =
+            AmqpConfig::new(["amqp://guest:secret@rabbit-1", " amqp://guest:secret@rabbit-2"], "gate");
+        let shown = format!("{:?}", config.unwrap());
+        assert_eq!(shown, r#"AmqpConfig { hosts: ["rabbit-1:5672", "rabbit-2:5672"], name: "gate" }"#);
+    }
+}

@@ -1,0 +1,172 @@
+//! One queue of a consumer.
+
+use super::Consumption;
+use crate::{
+    Delivery, Lane, Queue,
+    amqp::{
+        link::{self, Link, LinkError},
+        receiver::{AmqpReceiver, Unsettled},
+        rescue,
+    },
+    topology::{self, SPLIT_AFTER_RETURNS},
+};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures_util::StreamExt;
+use lapin::{
+    Channel,
+    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
+    types::{AMQPValue, FieldTable, ShortString},
+};
+use messages::delivery;
+use std::time::Duration;
+use tokio::{sync::oneshot, time::sleep};
+
+const MIN_DELAY: Duration = Duration::from_millis(50);
+const MAX_DELAY: Duration = Duration::from_secs(2);
+
+/// One queue of a consumer, over all links.
+pub(super) struct Shard {
+    queue: Queue,
+    consumption: Consumption,
+    established: Option<oneshot::Sender<()>>,
+}
+
+impl Shard {
+    /// Tells when it delivers for the first time.
+    pub(super) fn new(queue: Queue, consumption: Consumption, established: oneshot::Sender<()>) -> Self {
+        Self { queue, consumption, established: Some(established) }
+    }
+
+    /// Consumes until cancelled; what breaks is mended.
+    pub(super) async fn run(mut self) {
+        let cancel = self.consumption.cancel.clone();
+        let delays = ExponentialBuilder::new()
+            .with_min_delay(MIN_DELAY)
+            .with_max_delay(MAX_DELAY)
+            .with_jitter()
+            .without_max_times();
+        let mut backoff = delays.build();
+        while !cancel.is_cancelled() {
+            let Some(link) = cancel.run_until_cancelled(self.consumption.wires.links.wait()).await else {
+                return;
+            };
+            match self.establish(&link).await {
+                Ok((channel, consumer)) => {
+                    backoff = delays.build();
+                    self.established.take().map(|established| established.send(()));
+                    self.forward(&link, &channel, consumer).await;
+                }
+                // A lost link is the supervisor's to tell.
+                Err(_) if link.lost.is_cancelled() => {}
+                Err(error) => {
+                    tracing::warn!(queue.name = %self.queue, error.message = %error, "cannot consume");
+                }
+            }
+            cancel.run_until_cancelled(sleep(backoff.next().unwrap_or(MAX_DELAY))).await;
+        }
+    }
+
+    async fn establish(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
+        let channel = link.consuming_channel().await?;
+        channel.basic_qos(self.consumption.prefetch, BasicQosOptions::default()).await?;
+        let (queue, options) = (self.queue.to_string(), topology::declare_options());
+        link::declare_one(&channel, queue.clone(), options, self.queue.arguments()).await?;
+        let mut arguments = FieldTable::default();
+        if self.queue.lane == Lane::Write {
+            let priority = self.queue.priority(&self.consumption.worker);
+            arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
+        }
+        let tag = ShortString::from(format!("{} {}", self.consumption.worker, uuid::Uuid::now_v7()));
+        let consumer =
+            channel.basic_consume(queue.into(), tag, BasicConsumeOptions::default(), arguments).await?;
+        Ok((channel, consumer))
+    }
+
+    /// Hands out what comes, until the consumer ends or is cancelled.
+    async fn forward(&self, link: &Link, channel: &Channel, mut consumer: lapin::Consumer) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.consumption.cancel.cancelled() => break,
+                message = consumer.next() => match message {
+                    Some(Ok(message)) => self.deliver(channel, message).await,
+                    Some(Err(_)) | None => return,
+                },
+            }
+        }
+        if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_err() {
+            return;
+        }
+        // What came in between nobody has seen: dropped, it returns to the queue.
+        while let Some(Ok(message)) = link.lost.run_until_cancelled(consumer.next()).await.flatten() {
+            drop(self.unsettled(channel, &message));
+        }
+    }
+
+    async fn deliver(&self, channel: &Channel, message: lapin::message::Delivery) {
+        let unsettled = self.unsettled(channel, &message);
+        let returns = returns(&message);
+        let links = self.consumption.wires.links.clone();
+        let commands = match delivery::decode_commands(&message.data) {
+            Ok(commands) => commands,
+            Err(error) => {
+                tracing::error!(
+                    queue.name = %self.queue,
+                    error.message = %error,
+                    "a message that this version cannot read goes to the dead letters"
+                );
+                self.rescue(rescue::bury(message, unsettled, links));
+                return;
+            }
+        };
+        if returns >= SPLIT_AFTER_RETURNS && commands.len() > 1 {
+            tracing::warn!(
+                queue.name = %self.queue,
+                messages.returns = returns,
+                "a delivery that came back too often is split into its commands"
+            );
+            self.rescue(rescue::split(message, unsettled, links));
+            return;
+        }
+        let receiver = Box::new(AmqpReceiver {
+            message: unsettled,
+            reply_to: message.properties.reply_to().clone(),
+            outbox: self.consumption.wires.outbox.clone(),
+        });
+        // If nobody listens any more, it returns to the queue.
+        let _ = self
+            .consumption
+            .deliveries
+            .send(Delivery { queue: self.queue, returns, commands, receiver })
+            .await;
+    }
+
+    fn rescue(&self, rescue: impl Future<Output = ()> + Send + 'static) {
+        let closing = self.consumption.wires.closing.clone();
+        self.consumption.tasks.spawn(closing.run_until_cancelled_owned(rescue));
+    }
+
+    fn unsettled(&self, channel: &Channel, message: &lapin::message::Delivery) -> Unsettled {
+        Unsettled::new(message.acker.clone(), channel.clone(), self.consumption.wires.returns.clone())
+    }
+}
+
+/// How often it was delivered before: quorum queues count, classic ones only know whether.
+fn returns(message: &lapin::message::Delivery) -> u32 {
+    let headers = message.properties.headers().as_ref();
+    let count = headers.and_then(|headers| headers.inner().get("x-delivery-count")).and_then(integer);
+    count.and_then(|count| u32::try_from(count).ok()).unwrap_or_else(|| u32::from(message.redelivered))
+}
+
+fn integer(value: &AMQPValue) -> Option<i64> {
+    match *value {
+        AMQPValue::ShortShortInt(value) => Some(value.into()),
+        AMQPValue::ShortShortUInt(value) => Some(value.into()),
+        AMQPValue::ShortInt(value) => Some(value.into()),
+        AMQPValue::ShortUInt(value) => Some(value.into()),
+        AMQPValue::LongInt(value) => Some(value.into()),
+        AMQPValue::LongUInt(value) => Some(value.into()),
+        AMQPValue::LongLongInt(value) => Some(value),
+        _ => None,
+    }
+}

@@ -1,0 +1,187 @@
+//! One pair of connections to one broker.
+
+use super::inbox;
+use crate::{calls::Calls, topology};
+use futures_util::StreamExt;
+use lapin::{
+    Channel, Connection, ConnectionProperties, Event,
+    options::{ConfirmSelectOptions, QueueDeclareOptions},
+    protocol::{AMQPErrorKind, AMQPSoftError},
+    types::{FieldTable, ShortString},
+    uri::AMQPUri,
+};
+use std::{sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::{
+    sync::{OnceCell, mpsc},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A broker that does not greet within this is passed over.
+const GREETING: Duration = Duration::from_secs(5);
+/// A broker that does not say goodbye within this is left without.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// One pair of connections to one broker. If either is lost, both are given up: what was delivered comes again.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Counts the links of this bus.
+    pub(super) generation: u64,
+    /// Cancelled when it carries nothing any more.
+    pub(super) lost: CancellationToken,
+    publishing: Connection,
+    consuming: Connection,
+    name: String,
+    calls: Arc<Calls>,
+    reply_queue: OnceCell<ShortString>,
+}
+
+/// What a link tells its supervisor.
+#[derive(Clone, Debug)]
+pub(super) enum News {
+    /// The broker takes nothing from publishers just now.
+    Blocked(String),
+    /// It does again.
+    Unblocked,
+    /// A connection is gone.
+    Lost(String),
+}
+
+/// Why there is no link.
+#[derive(Debug, Error)]
+pub(super) enum LinkError {
+    /// No answer in time.
+    #[error("no answer within {GREETING:?}")]
+    Silent,
+    /// The broker, or the way to it, failed.
+    #[error(transparent)]
+    Lapin(#[from] lapin::Error),
+    /// A queue exists, but it is another one than Penstock needs.
+    #[error(
+        "the queue {queue} exists with other arguments ({detail}); empty it, delete it (rabbitmqctl delete_queue \
+         {queue}), and it is declared anew"
+    )]
+    OtherArguments {
+        /// Its name.
+        queue: String,
+        /// What the broker says about the difference.
+        detail: String,
+    },
+}
+
+impl Link {
+    /// Connects and declares all queues. News come as long as the link lasts.
+    pub(super) async fn open(
+        host: &AMQPUri,
+        name: &str,
+        generation: u64,
+        calls: Arc<Calls>,
+    ) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<News>), LinkError> {
+        let publishing = connect(host, &format!("{name} publishing")).await?;
+        let consuming = connect(host, &format!("{name} consuming")).await?;
+        let (sender, news) = mpsc::unbounded_channel();
+        let lost = CancellationToken::new();
+        listen(&publishing, sender.clone(), &lost);
+        listen(&consuming, sender, &lost);
+        declare(&publishing).await?;
+        let name = name.to_owned();
+        let reply_queue = OnceCell::new();
+        let link = Self { generation, lost, publishing, consuming, name, calls, reply_queue };
+        Ok((Arc::new(link), news))
+    }
+
+    /// A channel whose publishes the broker confirms.
+    pub(super) async fn publishing_channel(&self) -> lapin::Result<Channel> {
+        let channel = self.publishing.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(channel)
+    }
+
+    /// A channel for one consumer.
+    pub(super) async fn consuming_channel(&self) -> lapin::Result<Channel> {
+        self.consuming.create_channel().await
+    }
+
+    /// The queue that brings outcomes back; made when the first command needs it.
+    pub(super) async fn reply_queue(&self) -> lapin::Result<ShortString> {
+        let queue = self.reply_queue.get_or_try_init(|| async {
+            let queue = ShortString::from(topology::reply_queue(&self.name));
+            let channel = self.consuming_channel().await?;
+            inbox::open(channel, queue.clone(), Arc::clone(&self.calls), self.lost.clone()).await?;
+            Ok(queue)
+        });
+        queue.await.cloned()
+    }
+
+    /// Says goodbye on both connections.
+    pub(super) async fn close(&self) {
+        for connection in [&self.publishing, &self.consuming] {
+            // It may be gone already, and a blocked broker never answers.
+            let _ = timeout(GOODBYE, connection.close(200, "closing".into())).await;
+        }
+        self.lost.cancel();
+    }
+}
+
+async fn connect(host: &AMQPUri, name: &str) -> Result<Connection, LinkError> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connection = timeout(GREETING, Connection::connect_uri(host.clone(), properties)).await;
+    Ok(connection.map_err(|_| LinkError::Silent)??)
+}
+
+fn listen(connection: &Connection, news: mpsc::UnboundedSender<News>, lost: &CancellationToken) {
+    let (mut events, status) = (Box::pin(connection.events_listener()), connection.status().clone());
+    let lost = lost.clone();
+    tokio::spawn(async move {
+        let reason = loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = lost.cancelled() => None,
+            };
+            match event {
+                Some(Event::ConnectionBlocked(reason)) => drop(news.send(News::Blocked(reason))),
+                Some(Event::ConnectionUnblocked) => drop(news.send(News::Unblocked)),
+                // Errors of a channel pass by here too.
+                Some(Event::Error(error)) if !status.connected() => break error.to_string(),
+                Some(_) => {}
+                None => break "the connection was given up".to_owned(),
+            }
+        };
+        lost.cancel();
+        drop(news.send(News::Lost(reason)));
+    });
+}
+
+async fn declare(connection: &Connection) -> Result<(), LinkError> {
+    let channel = connection.create_channel().await?;
+    for (queue, arguments) in topology::declarations() {
+        declare_one(&channel, queue, topology::declare_options(), arguments).await?;
+    }
+    Ok(())
+}
+
+/// Declares a queue; it is no error if it exists as wanted.
+pub(super) async fn declare_one(
+    channel: &Channel,
+    queue: String,
+    options: QueueDeclareOptions,
+    arguments: FieldTable,
+) -> Result<(), LinkError> {
+    let declared = channel.queue_declare(queue.as_str().into(), options, arguments).await;
+    match declared {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match other_arguments(&error) {
+            Some(detail) => LinkError::OtherArguments { queue, detail },
+            None => error.into(),
+        }),
+    }
+}
+
+/// What differs, if the broker refused a declaration because of its arguments (406).
+fn other_arguments(error: &lapin::Error) -> Option<String> {
+    let lapin::ErrorKind::ProtocolError(error) = error.kind() else { return None };
+    let differs = matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED));
+    let detail = error.get_message().as_str().trim_start_matches("PRECONDITION_FAILED - ").to_owned();
+    differs.then_some(detail)
+}

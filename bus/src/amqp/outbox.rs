@@ -1,0 +1,150 @@
+//! Replies of a worker, gate by gate.
+
+use super::{
+    publish::{PublishError, publish},
+    supervisor::Links,
+};
+use crate::{
+    BusError,
+    batch::{self, Part},
+};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use lapin::{BasicProperties, Channel, options::BasicPublishOptions, types::ShortString};
+use messages::{Reply, delivery};
+use std::collections::{HashMap, VecDeque};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Takes replies of all deliveries. One task publishes them: at once to a gate that none is on its way to; else they
+/// gather until the broker has that one.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    replies: mpsc::UnboundedSender<Outgoing>,
+}
+
+/// A reply on its way to the broker.
+#[derive(Debug)]
+struct Outgoing {
+    gate: ShortString,
+    bytes: Vec<u8>,
+    sent: oneshot::Sender<Result<(), PublishError>>,
+}
+
+type Sent = (ShortString, Vec<Outgoing>, Result<(), PublishError>);
+
+/// The task behind an [`Outbox`].
+struct Replies {
+    links: Links,
+    channel: Option<(u64, Channel)>,
+    /// Gates that a message is on its way to, and what waits for it. One for each gate, so bounded by their number.
+    waiting: HashMap<ShortString, VecDeque<Outgoing>>,
+    flying: FuturesUnordered<BoxFuture<'static, Sent>>,
+}
+
+impl Outbox {
+    /// Starts the task.
+    pub(super) fn open(tasks: &TaskTracker, links: Links, closing: CancellationToken) -> Self {
+        let (replies, outgoing) = mpsc::unbounded_channel();
+        let task = Replies { links, channel: None, waiting: HashMap::new(), flying: FuturesUnordered::new() };
+        tasks.spawn(task.run(outgoing, closing));
+        Self { replies }
+    }
+
+    /// Sends a reply to a gate and waits until the broker has it. A gate that is gone is no error.
+    pub(super) async fn send(&self, gate: ShortString, reply: &Reply) -> Result<(), BusError> {
+        let bytes = delivery::encode_reply(reply).map_err(|error| BusError::Broken(error.into()))?;
+        let (sent, result) = oneshot::channel();
+        self.replies.send(Outgoing { gate, bytes, sent }).map_err(|_| BusError::Closed)?;
+        Ok(result.await.map_err(|_| BusError::Closed)??)
+    }
+}
+
+impl Part for Outgoing {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.sent.is_closed()
+    }
+}
+
+impl Replies {
+    async fn run(mut self, mut outgoing: mpsc::UnboundedReceiver<Outgoing>, closing: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(sent) = self.flying.next() => self.settle(sent).await,
+                reply = outgoing.recv() => match reply {
+                    Some(reply) => self.take(reply).await,
+                    None if self.flying.is_empty() => return,
+                    None => {}
+                },
+                () = closing.cancelled(), if !outgoing.is_closed() => outgoing.close(),
+            }
+        }
+    }
+
+    async fn take(&mut self, reply: Outgoing) {
+        if let Some(waiting) = self.waiting.get_mut(&reply.gate) {
+            waiting.push_back(reply);
+        } else {
+            let gate = reply.gate.clone();
+            self.waiting.insert(gate.clone(), VecDeque::from([reply]));
+            self.publish_next(gate).await;
+        }
+    }
+
+    async fn settle(&mut self, (gate, replies, result): Sent) {
+        if result.is_err() {
+            self.channel = None;
+        }
+        for reply in replies {
+            let _ = reply.sent.send(result.clone());
+        }
+        self.publish_next(gate).await;
+    }
+
+    async fn publish_next(&mut self, gate: ShortString) {
+        let Some(waiting) = self.waiting.get_mut(&gate) else { return };
+        let replies = batch::fill(|room| {
+            let fits = waiting.front().is_some_and(|reply| reply.bytes.len() <= room);
+            if fits { waiting.pop_front() } else { None }
+        });
+        if replies.is_empty() {
+            self.waiting.remove(&gate);
+            return;
+        }
+        let channel = self.channel().await;
+        self.flying.push(Box::pin(async move {
+            let result = match channel {
+                Ok(channel) => post(&channel, &gate, &replies).await,
+                Err(error) => Err(error),
+            };
+            (gate, replies, result)
+        }));
+    }
+
+    async fn channel(&mut self) -> Result<Channel, PublishError> {
+        let link = self.links.current().ok_or_else(|| PublishError::Unsent(self.links.reason()))?;
+        match &self.channel {
+            Some((generation, channel)) if *generation == link.generation => Ok(channel.clone()),
+            _ => {
+                let opened = link.publishing_channel().await;
+                let channel = opened.map_err(|error| PublishError::Unsent(error.to_string()))?;
+                self.channel = Some((link.generation, channel.clone()));
+                Ok(channel)
+            }
+        }
+    }
+}
+
+/// Not `mandatory`: nobody waits for what cannot reach its gate any more, and what is returned is of no use.
+async fn post(channel: &Channel, gate: &ShortString, replies: &[Outgoing]) -> Result<(), PublishError> {
+    let body = delivery::join_replies(replies.iter().map(Part::bytes));
+    let properties = BasicProperties::default()
+        .with_type("penstock.reply.v1".into())
+        .with_content_type("application/json".into())
+        .with_app_id("penstock".into());
+    publish(channel, gate.as_str(), BasicPublishOptions::default(), &body, properties).await
+}

@@ -1,0 +1,66 @@
+//! Publishing one message, and what can become of it.
+
+use crate::BusError;
+use lapin::{
+    BasicProperties, Channel, Confirmation, ErrorKind, options::BasicPublishOptions, protocol::AMQPErrorKind,
+};
+
+/// Why a message did not arrive, or may not have. Several calls may be told.
+#[derive(Clone, Debug)]
+pub(super) enum PublishError {
+    /// It never left.
+    Unsent(String),
+    /// There is no such queue.
+    Unroutable(String),
+    /// The broker said no.
+    Refused(String),
+    /// The connection broke before the broker confirmed.
+    Broken(lapin::Error),
+}
+
+impl From<PublishError> for BusError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Unsent(reason) => Self::Unreachable(reason),
+            PublishError::Unroutable(queue) => Self::Unroutable(queue),
+            PublishError::Refused(reason) => Self::Refused(reason),
+            PublishError::Broken(error) => Self::Broken(error.into()),
+        }
+    }
+}
+
+/// Publishes to a queue and waits until the broker has the message. The channel must be in confirm mode and have
+/// no other mandatory message in flight, or returned messages are mistaken for each other.
+pub(super) async fn publish(
+    channel: &Channel,
+    queue: &str,
+    options: BasicPublishOptions,
+    body: &[u8],
+    properties: BasicProperties,
+) -> Result<(), PublishError> {
+    let published = channel.basic_publish("".into(), queue.into(), options, body, properties).await;
+    let confirmed = match published {
+        Ok(confirm) => confirm.await,
+        Err(error) => Err(error),
+    };
+    match confirmed {
+        Ok(Confirmation::Ack(None) | Confirmation::NotRequested) => Ok(()),
+        Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => {
+            Err(PublishError::Unroutable(queue.to_owned()))
+        }
+        Ok(Confirmation::Nack(None)) => {
+            Err(PublishError::Refused(format!("{queue} is full, or not available just now")))
+        }
+        Err(error) => Err(refusal(&error).map_or(PublishError::Broken(error), PublishError::Refused)),
+    }
+}
+
+/// The broker's words, if it closed the channel because of what was published (AMQP 0-9-1 §1.2: soft errors).
+fn refusal(error: &lapin::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(_)) => {
+            Some(error.get_message().to_string())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,96 @@
+//! One task for each shard that sends commands.
+
+use super::{
+    publish::{PublishError, publish},
+    supervisor::Links,
+};
+use crate::{
+    BusError, Lane, Queue,
+    batch::{Gathering, Part},
+    calls::Attempt,
+};
+use lapin::{BasicProperties, Channel, options::BasicPublishOptions, types::ShortString};
+use messages::delivery;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const TRANSIENT: u8 = 1;
+const PERSISTENT: u8 = 2;
+
+/// A channel of one link, for one shard.
+struct Outlet {
+    generation: u64,
+    channel: Channel,
+    reply_to: ShortString,
+}
+
+/// Sends what comes, message by message: while one awaits its confirm, the next one gathers. Reads await it too, as
+/// lapin tells of a returned message only with the confirm; for a transient message to a classic queue it costs no
+/// disk.
+pub(super) async fn run(
+    queue: Queue,
+    attempts: mpsc::UnboundedReceiver<Attempt>,
+    links: Links,
+    closing: CancellationToken,
+) {
+    let mut attempts = Gathering::new(attempts);
+    let mut outlet = None;
+    loop {
+        let batch = tokio::select! {
+            biased;
+            batch = attempts.next() => batch,
+            () = closing.cancelled() => None,
+        };
+        let Some(batch) = batch else { return };
+        let sent = send(queue, &batch, &links, &mut outlet).await;
+        if sent.is_err() {
+            outlet = None;
+        }
+        for attempt in batch {
+            attempt.report(sent.clone().map_err(BusError::from));
+        }
+    }
+}
+
+async fn send(
+    queue: Queue,
+    batch: &[Attempt],
+    links: &Links,
+    outlet: &mut Option<Outlet>,
+) -> Result<(), PublishError> {
+    let link = links.current().ok_or_else(|| PublishError::Unsent(links.reason()))?;
+    if outlet.as_ref().is_none_or(|outlet| outlet.generation != link.generation) {
+        let unsent = |error: lapin::Error| PublishError::Unsent(error.to_string());
+        *outlet = Some(Outlet {
+            generation: link.generation,
+            reply_to: link.reply_queue().await.map_err(unsent)?,
+            channel: link.publishing_channel().await.map_err(unsent)?,
+        });
+    }
+    let Some(Outlet { channel, reply_to, .. }) = outlet else { return Ok(()) };
+    let body = delivery::join_commands(batch.iter().map(Part::bytes));
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let properties = properties(queue.lane, batch).with_reply_to(reply_to.clone());
+    publish(channel, &queue.to_string(), options, &body, properties).await
+}
+
+fn properties(lane: Lane, batch: &[Attempt]) -> BasicProperties {
+    let id = ShortString::from(Uuid::now_v7().to_string());
+    let properties = BasicProperties::default()
+        .with_message_id(id.clone())
+        .with_correlation_id(id)
+        .with_type(lane.message_type().into())
+        .with_content_type("application/json".into())
+        .with_app_id("penstock".into());
+    match lane {
+        // Lives on after its deadline, as long as the queue's policy says: a worker is to close it.
+        Lane::Write => properties.with_delivery_mode(PERSISTENT),
+        Lane::Read => {
+            let last = batch.iter().map(|attempt| attempt.command.deadline).max();
+            let rest = last.map(|last| last.duration_since(Instant::now())).unwrap_or_default();
+            let millis = rest.as_micros().div_ceil(1000);
+            properties.with_delivery_mode(TRANSIENT).with_expiration(millis.to_string().into())
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Keeps a link up, for ever, over all the brokers.
+
+use super::{
+    AmqpConfig, config,
+    link::{Link, LinkError, News},
+};
+use crate::{
+    BusError, Health,
+    calls::{Calls, Passage},
+};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What is on its way out when the bus closes gets this long.
+const FLUSH: Duration = Duration::from_secs(5);
+const MIN_DELAY: Duration = Duration::from_millis(50);
+const MAX_DELAY: Duration = Duration::from_secs(2);
+
+/// The present link, and what others may know about it.
+#[derive(Clone, Debug)]
+pub(super) struct Links {
+    link: watch::Sender<Option<Arc<Link>>>,
+    passage: watch::Sender<Passage>,
+    health: watch::Sender<Health>,
+}
+
+/// Keeps a link up.
+pub(super) struct Supervisor {
+    pub(super) config: AmqpConfig,
+    pub(super) calls: Arc<Calls>,
+    pub(super) links: Links,
+    /// They may finish before the last link is closed.
+    pub(super) tasks: TaskTracker,
+    pub(super) closing: CancellationToken,
+}
+
+impl Links {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        let reason = "not connected yet".to_owned();
+        Self {
+            link: watch::Sender::new(None),
+            passage: watch::Sender::new(Passage::Down(reason.clone())),
+            health: watch::Sender::new(Health::Down(reason)),
+        }
+    }
+
+    /// The link, if there is one.
+    pub(super) fn current(&self) -> Option<Arc<Link>> {
+        self.link.borrow().clone()
+    }
+
+    /// The link; waits for one if there is none. Never returns once the bus is closed.
+    pub(super) async fn wait(&self) -> Arc<Link> {
+        let mut link = self.link.subscribe();
+        loop {
+            if let Some(link) = link.borrow_and_update().clone() {
+                return link;
+            }
+            // Unwrap safety: `self` holds the sender.
+            link.changed().await.unwrap_or_else(|_| unreachable!("the sender is held here"));
+        }
+    }
+
+    /// Why there is none.
+    pub(super) fn reason(&self) -> String {
+        match &*self.passage.borrow() {
+            Passage::Down(reason) | Passage::Blocked(reason) => reason.clone(),
+            Passage::Open(_) => "the connection was just lost".to_owned(),
+            Passage::Closed => BusError::Closed.to_string(),
+        }
+    }
+
+    /// Whether commands can leave.
+    pub(super) fn passage(&self) -> watch::Receiver<Passage> {
+        self.passage.subscribe()
+    }
+
+    /// The same for everybody else.
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    fn up(&self, link: &Arc<Link>) {
+        self.link.send_replace(Some(Arc::clone(link)));
+        self.passage.send_replace(Passage::Open(link.generation));
+        self.health.send_replace(Health::Up);
+    }
+
+    fn blocked(&self, reason: &str) {
+        let reason = format!("the message broker blocks publishers: {reason}");
+        self.passage.send_replace(Passage::Blocked(reason.clone()));
+        self.health.send_replace(Health::Down(reason));
+    }
+
+    fn down(&self, reason: String) {
+        self.link.send_replace(None);
+        self.passage.send_replace(Passage::Down(reason.clone()));
+        self.health.send_replace(Health::Down(reason));
+    }
+
+    fn closed(&self) {
+        self.passage.send_replace(Passage::Closed);
+        self.health.send_replace(Health::Down(BusError::Closed.to_string()));
+    }
+}
+
+impl Supervisor {
+    /// Connects, again and again, until the bus closes; then lets everybody finish and says goodbye.
+    pub(super) async fn run(self) {
+        let closing = self.closing.clone();
+        closing.run_until_cancelled(self.keep_connected()).await;
+        self.links.closed();
+        self.tasks.close();
+        if timeout(FLUSH, self.tasks.wait()).await.is_err() {
+            tracing::warn!("closing the bus with something still on its way out");
+        }
+        if let Some(link) = self.links.link.send_replace(None) {
+            link.close().await;
+        }
+    }
+
+    async fn keep_connected(&self) {
+        let delays = ExponentialBuilder::new()
+            .with_min_delay(MIN_DELAY)
+            .with_max_delay(MAX_DELAY)
+            .with_jitter()
+            .without_max_times();
+        let mut backoff = delays.build();
+        // Gates and workers of one cluster do not all begin with its first node.
+        let hosts = &self.config.hosts;
+        let start = usize::from(uuid::Uuid::now_v7().as_bytes()[15]) % hosts.len();
+        let mut links: u64 = 0;
+        for host in hosts.iter().cycle().skip(start) {
+            let name = &self.config.name;
+            match Link::open(host, name, links + 1, Arc::clone(&self.calls)).await {
+                Ok((link, news)) => {
+                    links += 1;
+                    tracing::info!(server.address = config::address(host), "connected to the message broker");
+                    self.links.up(&link);
+                    let reason = self.watch(&link, news).await;
+                    tracing::warn!(
+                        server.address = config::address(host),
+                        error.message = reason,
+                        "lost the message broker"
+                    );
+                    self.links.down(reason);
+                    tokio::spawn(async move { link.close().await });
+                    backoff = delays.build();
+                }
+                Err(error) => self.failed(&config::address(host), &error),
+            }
+            sleep(backoff.next().unwrap_or(MAX_DELAY)).await;
+        }
+    }
+
+    /// Until the link is lost; says why it was.
+    async fn watch(&self, link: &Arc<Link>, mut news: mpsc::UnboundedReceiver<News>) -> String {
+        while let Some(news) = news.recv().await {
+            match news {
+                News::Blocked(reason) => {
+                    tracing::warn!(error.message = reason, "the message broker blocks publishers");
+                    self.links.blocked(&reason);
+                }
+                News::Unblocked => {
+                    tracing::info!("the message broker takes messages again");
+                    self.links.up(link);
+                }
+                News::Lost(reason) => return reason,
+            }
+        }
+        "the connection is gone".to_owned()
+    }
+
+    /// Logs a reason once, not at each attempt.
+    fn failed(&self, address: &str, error: &LinkError) {
+        let reason = match error {
+            LinkError::OtherArguments { .. } => error.to_string(),
+            LinkError::Silent | LinkError::Lapin(_) => format!("cannot connect to {address}: {error}"),
+        };
+        if *self.links.health.borrow() != Health::Down(reason.clone()) {
+            tracing::warn!(
+                server.address = address,
+                error.message = reason,
+                "no connection to the message broker"
+            );
+        }
+        self.links.down(reason);
+    }
+}

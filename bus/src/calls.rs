@@ -1,0 +1,177 @@
+//! Calls in flight: which outcome is whose, when to send again, when to give up. The same for every bus; a bus adds
+//! a [`Transport`].
+
+mod attempt;
+mod pending;
+
+pub(crate) use attempt::{Attempt, Sealed};
+pub(crate) use pending::Calls;
+
+use crate::{BusError, Lane, Queue};
+use attempt::Report;
+use messages::{Envelope, Outcome, Rejection, Timestamp, delivery};
+use pending::Pending;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+/// A read without an answer after this long is sent to another queue: its own may live on a node that is gone.
+const READ_PATIENCE: Duration = Duration::from_millis(250);
+
+/// A way for commands to leave, and for what became of the attempt to come back.
+pub(crate) trait Transport {
+    /// Sends a command, now or a little later; [`Attempt::report`] says what became of it.
+    fn send(&self, attempt: Attempt);
+
+    /// Whether commands can leave.
+    fn passage(&self) -> watch::Receiver<Passage>;
+}
+
+/// Whether commands can leave a gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Passage {
+    /// Yes, by the connection of this number. A new one has a new reply queue: what was sent by an older one is
+    /// sent again, as its outcome may not find the way back.
+    Open(u64),
+    /// The broker takes nothing just now.
+    Blocked(String),
+    /// No connection.
+    Down(String),
+    /// The bus was closed.
+    Closed,
+}
+
+/// One call.
+struct Call<'a, T> {
+    transport: &'a T,
+    pending: Arc<Pending>,
+    command: Arc<Sealed>,
+    reports: mpsc::UnboundedSender<Report>,
+    /// The connection by which it was sent last.
+    sent_by: u64,
+}
+
+/// Sends a command and waits for its outcome, at most until its deadline.
+pub(crate) async fn call<T: Transport + Sync>(
+    calls: &Calls,
+    transport: &T,
+    envelope: Envelope,
+) -> Result<Outcome, BusError> {
+    let mut passage = transport.passage();
+    let generation = admit(&passage.borrow_and_update())?;
+    let Some(mut seat) = calls.join(envelope.id, envelope.fingerprint) else {
+        return Ok(Outcome::Rejected(Rejection::IdempotencyKeyReused));
+    };
+    let queue = Queue::of(&envelope);
+    let total = Timestamp::from(SystemTime::now()).until(envelope.deadline);
+    let start = Instant::now();
+    let command = Arc::new(Sealed::new(&envelope, start + total)?);
+    drop(envelope);
+    let (sender, mut reports) = mpsc::unbounded_channel();
+    let pending = seat.pending();
+    let mut call = Call { transport, pending, command, reports: sender, sent_by: generation };
+    call.send(queue);
+    let mut second_chance = Some(start + patience(queue.lane, total));
+    let mut last_error = None;
+    loop {
+        tokio::select! {
+            biased;
+            outcome = seat.outcome() => return Ok(outcome),
+            Some(report) = reports.recv() => {
+                if let Some(error) = call.judge(report, &mut last_error) {
+                    return Err(error);
+                }
+            }
+            () = sleep_until(start + total) => return Err(call.give_up(last_error, total)),
+            () = sleep_until(second_chance.unwrap_or(start)), if second_chance.is_some() => {
+                second_chance = None;
+                if matches!(*passage.borrow(), Passage::Open(_)) {
+                    call.send(second_queue(queue));
+                }
+            }
+            Ok(()) = passage.changed() => {
+                let passage = passage.borrow_and_update().clone();
+                call.follow(&passage, queue)?;
+            }
+        }
+    }
+}
+
+impl<T: Transport> Call<'_, T> {
+    fn send(&self, queue: Queue) {
+        self.pending.attempt_begins();
+        self.transport.send(Attempt::new(queue, Arc::clone(&self.command), self.reports.clone()));
+    }
+
+    /// What became of an attempt. An error that ends the call is only one that is certain: no attempt of this
+    /// command, be it of another call, can still take effect.
+    fn judge(&self, report: Report, last_error: &mut Option<BusError>) -> Option<BusError> {
+        let error = report.err()?;
+        let certain = error.not_executed() && self.pending.attempt_failed();
+        // A connection lost before the command left ends nothing: it will leave by the next one.
+        if certain && !matches!(error, BusError::Unreachable(_)) {
+            return Some(error);
+        }
+        *last_error = Some(error);
+        None
+    }
+
+    /// A new connection carries again what older ones carried.
+    fn follow(&mut self, passage: &Passage, queue: Queue) -> Result<(), BusError> {
+        match passage {
+            Passage::Open(generation) if *generation != self.sent_by => {
+                self.sent_by = *generation;
+                self.send(queue);
+                Ok(())
+            }
+            Passage::Closed if self.pending.is_certain() => Err(BusError::Closed),
+            Passage::Closed => Err(BusError::Broken("the bus was closed before an outcome came".into())),
+            Passage::Open(_) | Passage::Blocked(_) | Passage::Down(_) => Ok(()),
+        }
+    }
+
+    fn give_up(&self, last_error: Option<BusError>, total: Duration) -> BusError {
+        match last_error {
+            Some(error) if error.not_executed() && self.pending.is_certain() => error,
+            _ => BusError::TimedOut(total),
+        }
+    }
+}
+
+fn admit(passage: &Passage) -> Result<u64, BusError> {
+    match passage {
+        Passage::Open(generation) => Ok(*generation),
+        Passage::Blocked(reason) => Err(BusError::Refused(reason.clone())),
+        Passage::Down(reason) => Err(BusError::Unreachable(reason.clone())),
+        Passage::Closed => Err(BusError::Closed),
+    }
+}
+
+/// How long to wait before a command is sent a second time.
+fn patience(lane: Lane, total: Duration) -> Duration {
+    match lane {
+        Lane::Write => total / 2,
+        Lane::Read => READ_PATIENCE.min(total / 2),
+    }
+}
+
+/// Where to send it then.
+fn second_queue(queue: Queue) -> Queue {
+    match queue.lane {
+        Lane::Write => queue,
+        Lane::Read => queue.sibling(),
+    }
+}
+
+impl Sealed {
+    /// Encodes a command once, for every attempt.
+    fn new(envelope: &Envelope, deadline: Instant) -> Result<Self, BusError> {
+        let bytes = delivery::encode_command(envelope).map_err(|error| BusError::Broken(error.into()))?;
+        Ok(Self { bytes, deadline })
+    }
+}

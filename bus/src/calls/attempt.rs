@@ -1,0 +1,50 @@
+//! One attempt to send a command.
+
+use crate::{BusError, Queue, batch::Part};
+use std::sync::Arc;
+use tokio::{sync::mpsc, time::Instant};
+
+/// What became of an attempt: the broker has the command, or why not.
+pub(crate) type Report = Result<(), BusError>;
+
+/// An encoded command.
+#[derive(Debug)]
+pub(crate) struct Sealed {
+    /// As it stands in a delivery.
+    pub(crate) bytes: Vec<u8>,
+    /// Nobody waits for its outcome after this.
+    pub(crate) deadline: Instant,
+}
+
+/// One attempt to send a command.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// Where to.
+    pub(crate) queue: Queue,
+    /// What.
+    pub(crate) command: Arc<Sealed>,
+    reports: mpsc::UnboundedSender<Report>,
+}
+
+impl Attempt {
+    /// On behalf of a call that listens to reports.
+    pub(crate) fn new(queue: Queue, command: Arc<Sealed>, reports: mpsc::UnboundedSender<Report>) -> Self {
+        Self { queue, command, reports }
+    }
+
+    /// Tells the call. One that has ended meanwhile does not mind.
+    pub(crate) fn report(self, report: Report) {
+        let _ = self.reports.send(report);
+    }
+}
+
+impl Part for Attempt {
+    fn bytes(&self) -> &[u8] {
+        &self.command.bytes
+    }
+
+    /// A call that has ended, by its deadline or because its client hung up, wants nothing sent any more.
+    fn is_wanted(&self) -> bool {
+        !self.reports.is_closed()
+    }
+}

@@ -1,0 +1,151 @@
+//! Which call waits for which outcome.
+
+use messages::{CommandId, Fingerprint, Outcome, Reply};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::sync::watch;
+
+/// All calls that wait for an outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pending: Mutex<HashMap<CommandId, Arc<Pending>>>,
+}
+
+/// The calls of one command: one as a rule, several when a client sends one Idempotency-Key twice.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    fingerprint: Option<Fingerprint>,
+    outcome: watch::Sender<Option<Outcome>>,
+    /// Attempts, of all these calls, of which it is not certain that they came to nothing.
+    open: AtomicUsize,
+}
+
+/// One call's place among the waiting. It leaves when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat<'a> {
+    calls: &'a Calls,
+    id: CommandId,
+    pending: Arc<Pending>,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+impl Calls {
+    /// Takes a place. None if a call is pending that uses the same id (that is, the same Idempotency-Key) for
+    /// another request: replies could not be told apart.
+    pub(crate) fn join(&self, id: CommandId, fingerprint: Option<Fingerprint>) -> Option<Seat<'_>> {
+        let mut pending = self.lock();
+        let pending = pending.entry(id).or_insert_with(|| {
+            let (outcome, _) = watch::channel(None);
+            Arc::new(Pending { fingerprint, outcome, open: AtomicUsize::new(0) })
+        });
+        (pending.fingerprint == fingerprint).then(|| Seat {
+            calls: self,
+            id,
+            pending: Arc::clone(pending),
+            outcome: pending.outcome.subscribe(),
+        })
+    }
+
+    /// Hands an outcome to whoever waits for it; a second reply to the same command finds nobody.
+    pub(crate) fn resolve(&self, reply: Reply) {
+        if let Some(pending) = self.lock().remove(&reply.id) {
+            pending.outcome.send_replace(Some(reply.outcome));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CommandId, Arc<Pending>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    /// One more attempt that may take effect.
+    pub(crate) fn attempt_begins(&self) {
+        self.open.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One attempt that will certainly not take effect; says whether now that is so of all of them.
+    pub(crate) fn attempt_failed(&self) -> bool {
+        self.open.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+
+    /// Whether it is certain that no attempt takes effect.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.open.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl Seat<'_> {
+    /// What all calls of this command share.
+    pub(crate) fn pending(&self) -> Arc<Pending> {
+        Arc::clone(&self.pending)
+    }
+
+    /// The outcome, once it is there. Cancel-safe.
+    pub(crate) async fn outcome(&mut self) -> Outcome {
+        loop {
+            if let Some(outcome) = self.outcome.borrow_and_update().clone() {
+                return outcome;
+            }
+            // Unwrap safety: `self.pending` holds the sender.
+            self.outcome.changed().await.unwrap_or_else(|_| unreachable!("the sender is held here"));
+        }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut pending = self.calls.lock();
+        let is_last = self.pending.outcome.receiver_count() == 1;
+        if is_last && pending.get(&self.id).is_some_and(|entry| Arc::ptr_eq(entry, &self.pending)) {
+            pending.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messages::Rejection;
+    use uuid::Uuid;
+
+    const ID: CommandId = CommandId::new(Uuid::nil());
+
+    #[tokio::test]
+    async fn all_calls_of_one_command_get_its_outcome_and_none_is_left_behind() {
+        let calls = Calls::default();
+        let (mut one, mut two) = (calls.join(ID, None).unwrap(), calls.join(ID, None).unwrap());
+        drop(calls.join(ID, None));
+        calls.resolve(Reply { id: ID, outcome: Outcome::Rejected(Rejection::Expired) });
+        assert_eq!(one.outcome().await, two.outcome().await);
+        let later = calls.join(ID, None).unwrap();
+        drop((one, two));
+        assert_eq!(calls.lock().len(), 1, "an old call must not take a new one's place along");
+        drop(later);
+        assert!(calls.lock().is_empty());
+    }
+
+    #[test]
+    fn one_key_for_two_requests_is_told_apart() {
+        let calls = Calls::default();
+        let _first = calls.join(ID, Some(Fingerprint::from_bytes([1; 16]))).unwrap();
+        assert!(calls.join(ID, Some(Fingerprint::from_bytes([2; 16]))).is_none());
+        assert!(calls.join(ID, Some(Fingerprint::from_bytes([1; 16]))).is_some());
+    }
+
+    #[test]
+    fn a_refusal_is_certain_only_when_every_attempt_was_refused() {
+        let calls = Calls::default();
+        let pending = calls.join(ID, None).unwrap().pending();
+        pending.attempt_begins();
+        pending.attempt_begins();
+        assert!(!pending.attempt_failed());
+        assert!(pending.attempt_failed());
+        assert!(pending.is_certain());
+    }
+}

@@ -1,0 +1,131 @@
+//! The bus within one process. Not a mock: the same bodies, deadlines, redelivery, coalescing and bounds as on a
+//! broker; only that nothing outlives the process.
+
+mod queue;
+mod receiver;
+
+use crate::{
+    Bus, BusError, ConsumeOptions, Consumer, Health, Lane, Queue,
+    calls::{self, Attempt, Calls, Passage, Transport},
+};
+use async_trait::async_trait;
+use messages::{Envelope, Outcome};
+use queue::{LocalQueue, Seat};
+use std::{collections::HashMap, sync::Arc};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Commands that one queue holds before it refuses more, as the policies say of the broker's queues.
+const MAX_LENGTH: usize = 100_000;
+
+/// A bus for gates and workers of one process.
+#[derive(Debug)]
+pub struct LocalBus {
+    calls: Arc<Calls>,
+    queues: HashMap<Queue, Arc<LocalQueue>>,
+    passage: watch::Sender<Passage>,
+    health: watch::Sender<Health>,
+    closing: CancellationToken,
+}
+
+impl LocalBus {
+    /// A bus whose queues are as long as the broker's. To be called within a Tokio runtime.
+    pub fn new() -> Self {
+        Self::with_max_length(MAX_LENGTH)
+    }
+
+    /// A bus whose queues refuse commands beyond so many waiting ones.
+    pub fn with_max_length(commands: usize) -> Self {
+        let calls = Arc::new(Calls::default());
+        let closing = CancellationToken::new();
+        let open = |queue| {
+            let opened = Arc::new(LocalQueue::new(queue, commands, Arc::clone(&calls)));
+            tokio::spawn(closing.clone().run_until_cancelled_owned(Arc::clone(&opened).run()));
+            (queue, opened)
+        };
+        Self {
+            queues: Lane::ALL.into_iter().flat_map(Lane::queues).map(open).collect(),
+            calls,
+            passage: watch::Sender::new(Passage::Open(0)),
+            health: watch::Sender::new(Health::Up),
+            closing,
+        }
+    }
+
+    fn queues_of(&self, lanes: &[Lane]) -> Vec<Arc<LocalQueue>> {
+        let wanted = self.queues.iter().filter(|(queue, _)| lanes.contains(&queue.lane));
+        wanted.map(|(_, queue)| Arc::clone(queue)).collect()
+    }
+}
+
+impl Default for LocalBus {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for LocalBus {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+impl Transport for LocalBus {
+    fn send(&self, attempt: Attempt) {
+        // Every queue there is stands in the map.
+        if let Some(queue) = self.queues.get(&attempt.queue) {
+            queue.push(attempt);
+        }
+    }
+
+    fn passage(&self) -> watch::Receiver<Passage> {
+        self.passage.subscribe()
+    }
+}
+
+#[async_trait]
+impl Bus for LocalBus {
+    async fn call(&self, envelope: Envelope) -> Result<Outcome, BusError> {
+        calls::call(&self.calls, self, envelope).await
+    }
+
+    async fn consume(&self, options: ConsumeOptions) -> Result<Consumer, BusError> {
+        if self.closing.is_cancelled() {
+            return Err(BusError::Closed);
+        }
+        let queues = self.queues_of(&options.lanes);
+        let capacity = usize::from(options.prefetch.max(1)) * queues.len().max(1);
+        let (sender, deliveries) = mpsc::channel(capacity);
+        let cancel = self.closing.child_token();
+        let seats: Vec<_> = queues
+            .into_iter()
+            .map(|queue| {
+                let id = queue.join(Seat::new(&queue, &options, sender.clone()));
+                (queue, id)
+            })
+            .collect();
+        tokio::spawn({
+            let cancel = cancel.clone();
+            async move {
+                tokio::select! {
+                    () = cancel.cancelled() => {}
+                    () = sender.closed() => cancel.cancel(),
+                }
+                for (queue, id) in seats {
+                    queue.leave(id);
+                }
+            }
+        });
+        Ok(Consumer { deliveries, cancel })
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    async fn close(&self) {
+        self.passage.send_replace(Passage::Closed);
+        self.health.send_replace(Health::Down(BusError::Closed.to_string()));
+        self.closing.cancel();
+    }
+}
