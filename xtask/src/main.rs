@@ -38,14 +38,16 @@ enum Task {
     Services(services::Action),
 }
 
-fn main() -> Result<ExitCode> {
-    match Arguments::parse().task {
-        Task::Test { arguments } => {
-            exit_on_signal()?;
-            test::run(&arguments)
-        }
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Test { arguments } => exit_on_signal().and_then(|()| test::run(&arguments)),
         Task::Services(action) => services::run(&action),
-    }
+    };
+    done.unwrap_or_else(|error| {
+        // One sentence and its causes; a backtrace would bury them.
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Whatever this process has started dies with it: see `testbed::Group`.

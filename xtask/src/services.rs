@@ -89,7 +89,8 @@ fn up(state: &State) -> Result<ExitCode> {
         eprintln!("xtask: starting the services, log in {}", state.log().display());
         wait_for("the services", UP_WITHIN, || {
             if let Some(status) = holder.try_wait()? {
-                bail!("the services did not start ({status}):\n{}", fs::read_to_string(state.log())?);
+                let log = fs::read_to_string(state.log())?;
+                bail!("the services did not start ({status}):\n{}", log.trim_end());
             }
             Ok(state.exports().exists())
         })?;
