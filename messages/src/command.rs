@@ -1,8 +1,8 @@
 //! Commands and the envelope they travel in.
 
 use crate::{
-    CollectionName, Principal, RecordId, Timestamp,
-    record::{CreateRecord, DeleteRecord, ListRecords, PatchRecord, ReadRecord, ReplaceRecord},
+    CollectionName, Document, Principal, RecordId, Timestamp,
+    record::{CreateRecord, DeleteRecord, ListRecords, Patch, PatchRecord, ReadRecord, ReplaceRecord},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -122,6 +122,20 @@ impl Command {
             Self::ReadRecord(command) => &command.collection,
             Self::ListRecords(command) => &command.collection,
             Self::CloseOperation(command) => &command.collection,
+        }
+    }
+
+    /// The document or patch that it carries.
+    pub fn document(&self) -> Option<&Document> {
+        match self {
+            Self::CreateRecord(command) => Some(&command.document),
+            Self::ReplaceRecord(command) => Some(&command.document),
+            Self::PatchRecord(PatchRecord { patch: Patch::Merge(patch) | Patch::Json(patch), .. }) => {
+                Some(patch)
+            }
+            Self::DeleteRecord(_) | Self::ReadRecord(_) | Self::ListRecords(_) | Self::CloseOperation(_) => {
+                None
+            }
         }
     }
 

@@ -1,3 +1,18 @@
 //! The storage worker: takes commands from the bus, decides them, and keeps records and receipts in a store.
+//!
+//! Layout, from the bus inwards:
+//! - [`consumer`]: deliveries, one after the other and many at a time; replies; acks; drain.
+//! - [`executor`]: from a command to its outcome. [`collections`] finds what a name stands for.
+//! - [`gathering`]: what arrives while a bucket is busy is done together. [`committer`] writes so, [`reader`] reads.
+//! - [`decide`]: the rules, as pure functions.
+//! - [`store`]: Cassandra, or one directory.
 
+pub mod collections;
+pub mod committer;
+pub mod consumer;
+pub mod decide;
+pub mod executor;
+pub mod gathering;
+pub mod patience;
+pub mod reader;
 pub mod store;

@@ -1,0 +1,62 @@
+//! Which collection a name stands for just now. What was found is trusted for a moment; what was not found is
+//! looked up again every time.
+
+use crate::{
+    decide::{Collection, collection::SETTINGS_LIFETIME},
+    store::{Store, StoreError, View},
+};
+use messages::CollectionName;
+use moka::future::Cache;
+use std::sync::Arc;
+
+/// Finds collections by name.
+#[derive(Clone)]
+pub struct Collections {
+    store: Arc<dyn Store>,
+    system: Arc<Collection>,
+    users: Arc<Collection>,
+    found: Cache<CollectionName, Arc<Collection>>,
+}
+
+/// Why a collection was not found.
+enum Miss {
+    Absent,
+    Failed(StoreError),
+}
+
+impl Collections {
+    /// All collections that `store` keeps.
+    pub fn of(store: Arc<dyn Store>) -> Self {
+        let found = Cache::builder().max_capacity(10_000).time_to_live(SETTINGS_LIFETIME).build();
+        Self { store, system: Collection::collections().into(), users: Collection::users().into(), found }
+    }
+
+    /// The system collection of settings.
+    pub fn system(&self) -> &Arc<Collection> {
+        &self.system
+    }
+
+    /// The collection of this name, as it is or was at most [`SETTINGS_LIFETIME`] ago; `None` if there is none.
+    pub async fn find(&self, name: &CollectionName) -> Result<Option<Arc<Collection>>, StoreError> {
+        if *name == self.system.name {
+            return Ok(Some(Arc::clone(&self.system)));
+        }
+        if *name == self.users.name {
+            return Ok(Some(Arc::clone(&self.users)));
+        }
+        match self.found.try_get_with_by_ref(name, self.look_up(name)).await {
+            Ok(collection) => Ok(Some(collection)),
+            Err(miss) => match &*miss {
+                Miss::Absent => Ok(None),
+                Miss::Failed(error) => Err(StoreError::Unavailable(error.to_string())),
+            },
+        }
+    }
+
+    async fn look_up(&self, name: &CollectionName) -> Result<Arc<Collection>, Miss> {
+        let id = name.record_id();
+        let bucket = self.system.bucket_of(&id);
+        let rows = self.store.load(bucket, &[id], &[], View::Acknowledged).await.map_err(Miss::Failed)?;
+        rows.records.first().and_then(Collection::described_by).map(Arc::new).ok_or(Miss::Absent)
+    }
+}

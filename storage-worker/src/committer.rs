@@ -1,0 +1,177 @@
+//! Group commit: the commands that gathered at a bucket are decided in order and written in one statement.
+//!
+//! Safety never depends on a bucket having one committer: each write carries the conditions it was decided under, and
+//! is decided anew when they no longer hold. A second committer only costs speed.
+
+use crate::{
+    decide::{
+        Rules,
+        access::{self, Access},
+        group::{Asked, Target, fold},
+        record,
+    },
+    gathering::Together,
+    patience::Patience,
+    store::{BucketId, Committed, Row, Store, StoreError, View},
+};
+use async_trait::async_trait;
+use futures_util::future::join;
+use messages::{CommandId, Document, Outcome, RecordId, Timestamp};
+use process::now;
+use std::sync::Arc;
+
+/// Writes what gathers at each bucket.
+pub struct Committer {
+    /// Where to.
+    pub store: Arc<dyn Store>,
+}
+
+/// What a committer answers: the outcome, `None` if the command must be placed anew (see
+/// [`Plan`](crate::decide::group::Plan)), or why the store let it down. After an error the command can be given to
+/// any committer again.
+pub type Settled = Result<Option<Outcome>, Arc<StoreError>>;
+
+#[async_trait]
+impl Together for Committer {
+    type Request = Asked;
+    type Answer = Settled;
+
+    async fn run(&self, bucket: BucketId, requests: Vec<Asked>) -> Vec<Settled> {
+        let (mut plain, mut conditional) = (Vec::new(), Vec::new());
+        for (place, asked) in requests.iter().enumerate() {
+            match Plain::of(asked, now()) {
+                Some(create) => plain.push((place, create)),
+                None => conditional.push((place, asked)),
+            }
+        }
+        let (plain_places, creates): (Vec<_>, Vec<_>) = plain.into_iter().unzip();
+        let (conditional_places, asked): (Vec<_>, Vec<_>) = conditional.into_iter().unzip();
+        let (done, settled) = join(self.create(bucket, creates), self.settle(bucket, &asked)).await;
+        let mut answers: Vec<_> = plain_places.into_iter().zip(done).collect();
+        answers.extend(conditional_places.into_iter().zip(settled));
+        answers.sort_unstable_by_key(|(place, _)| *place);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    fn weight(request: &Asked) -> usize {
+        request.envelope.command.document().map_or(0, Document::size)
+    }
+}
+
+/// A create that needs no condition and no receipt: nobody else knows the id that was minted for it.
+struct Plain {
+    row: Row,
+    outcome: Outcome,
+    deadline: Timestamp,
+}
+
+impl Plain {
+    fn of(asked: &Asked, now: Timestamp) -> Option<Self> {
+        let (Some(command), Target::Collection(collection)) = (asked.mints(), &asked.target) else {
+            return None;
+        };
+        let row = record::minted(&asked.envelope, command);
+        let allowed =
+            access::check(&asked.envelope.principal, Access::Write, collection, &row.id, None).is_ok();
+        let plain = allowed && !asked.is_late(now) && matches!(collection.rules, Rules::Records { .. });
+        let outcome = Outcome::RecordCreated(record::written(&row, &command.document));
+        plain.then_some(Self { row, outcome, deadline: asked.envelope.deadline })
+    }
+}
+
+impl Committer {
+    /// Repeating a create is harmless, but not past its deadline: after that only a conditional write may settle it.
+    async fn create(&self, bucket: BucketId, creates: Vec<Plain>) -> Vec<Settled> {
+        let (rows, mut outcomes) =
+            (creates.iter().map(|create| create.row.clone()).collect::<Vec<_>>(), Vec::new());
+        let Some(deadline) = creates.iter().map(|create| create.deadline).min() else { return outcomes };
+        let mut patience = Patience::full();
+        loop {
+            let failure = match self.store.create(bucket, &rows).await {
+                Ok(()) => {
+                    outcomes.extend(creates.into_iter().map(|create| Ok(Some(create.outcome))));
+                    return outcomes;
+                }
+                Err(StoreError::Invalid(_)) if creates.len() > 1 => {
+                    for create in creates {
+                        outcomes.extend(Box::pin(self.create(bucket, vec![create])).await);
+                    }
+                    return outcomes;
+                }
+                Err(failure) => failure,
+            };
+            let again = failure.is_retryable() && now() <= deadline;
+            let borne = if again { patience.bear(failure).await } else { Err(failure) };
+            if let Err(failure) = borne {
+                let failure = Arc::new(failure);
+                return creates.iter().map(|_| Err(Arc::clone(&failure))).collect();
+            }
+        }
+    }
+
+    async fn settle(&self, bucket: BucketId, asked: &[&Asked]) -> Vec<Settled> {
+        match self.settle_together(bucket, asked).await {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(StoreError::Invalid(_)) if asked.len() > 1 => {
+                let mut settled = Vec::new();
+                for one in asked {
+                    settled.extend(Box::pin(self.settle(bucket, &[*one])).await);
+                }
+                settled
+            }
+            Err(failure) => {
+                let failure = Arc::new(failure);
+                asked.iter().map(|_| Err(Arc::clone(&failure))).collect()
+            }
+        }
+    }
+
+    /// Load, decide, write; and again whenever somebody else moved, or it is unknown what became of the write. The
+    /// receipts then tell.
+    async fn settle_together(
+        &self,
+        bucket: BucketId,
+        asked: &[&Asked],
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let records: Vec<RecordId> = asked.iter().filter_map(|asked| asked.row()).collect();
+        let receipts: Vec<CommandId> = asked.iter().map(|asked| asked.receipt()).collect();
+        let (mut view, mut patience) = (View::Acknowledged, Patience::full());
+        loop {
+            let failure = match self.attempt(bucket, asked, &records, &receipts, view).await {
+                Ok(Attempt::Done(outcomes)) => return Ok(outcomes),
+                Ok(Attempt::Refused) => StoreError::Unavailable("too many writers on one bucket".to_owned()),
+                Err(failure) if failure.is_retryable() => failure,
+                Err(failure) => return Err(failure),
+            };
+            view = View::Latest;
+            patience.bear(failure).await?;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        bucket: BucketId,
+        asked: &[&Asked],
+        records: &[RecordId],
+        receipts: &[CommandId],
+        view: View,
+    ) -> Result<Attempt, StoreError> {
+        let rows = self.store.load(bucket, records, receipts, view).await?;
+        let plan = fold(asked.iter().copied(), rows, now());
+        if plan.group.receipts.is_empty() {
+            return Ok(Attempt::Done(plan.outcomes));
+        }
+        match self.store.commit(bucket, &plan.group).await? {
+            Committed::Applied => Ok(Attempt::Done(plan.outcomes)),
+            Committed::Refused => Ok(Attempt::Refused),
+        }
+    }
+}
+
+enum Attempt {
+    Done(Vec<Option<Outcome>>),
+    Refused,
+}

@@ -1,0 +1,249 @@
+//! Many commands of one bucket, decided in order as if each were alone, and written together.
+
+use crate::{
+    decide::{Collection, Decision, record},
+    store::{Change, Group, Receipt, Row, Rows},
+};
+use messages::{
+    Command, CommandId, ETag, Envelope, Outcome, RecordId, Rejection, Timestamp, Version,
+    command::CloseOperation,
+    outcome::RecordWritten,
+    record::{Answer, CreateRecord},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How long a receipt answers retries: longer than any deadline a gate gives, by more than clocks may differ.
+pub const RECEIPT_LIFETIME: Duration = Duration::from_secs(120);
+/// The same for a command with an Idempotency-Key, so that a client can ask again hours later.
+pub const KEYED_RECEIPT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// A command and what is known of its collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The command.
+    pub envelope: Envelope,
+    /// Where it belongs.
+    pub target: Target,
+}
+
+/// Where a command belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To a collection.
+    Collection(Arc<Collection>),
+    /// To a collection that was not there. Decided in the bucket where its settings would be.
+    Missing,
+}
+
+/// What to write, and what to answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Every changed record once, in its last state; every new receipt.
+    pub group: Group,
+    /// One for each command, in order. `None`: its collection is there after all; it must be placed anew.
+    pub outcomes: Vec<Option<Outcome>>,
+}
+
+impl Asked {
+    /// The row it turns on.
+    pub fn row(&self) -> Option<RecordId> {
+        match self.target {
+            Target::Collection(_) => self.envelope.record(),
+            Target::Missing => Some(self.envelope.command.collection().record_id()),
+        }
+    }
+
+    /// Whose receipt settles it: its own, or that of the operation it closes.
+    pub fn receipt(&self) -> CommandId {
+        match &self.envelope.command {
+            Command::CloseOperation(command) => command.operation,
+            _ => self.envelope.id,
+        }
+    }
+
+    /// Whether it creates a record under an id minted for it, so that the record can be its receipt. With an
+    /// Idempotency-Key the id is a client's after all.
+    pub fn mints(&self) -> Option<&CreateRecord> {
+        match &self.envelope.command {
+            Command::CreateRecord(command) if self.envelope.fingerprint.is_none() => Some(command),
+            _ => None,
+        }
+    }
+
+    /// Whether it is too late for it to take effect.
+    pub fn is_late(&self, now: Timestamp) -> bool {
+        now > self.envelope.deadline
+    }
+}
+
+/// Decides commands in order against the evolving rows of their bucket. `rows` holds what is stored of
+/// [`Asked::row`] and [`Asked::receipt`] of each.
+pub fn fold<'a>(asked: impl IntoIterator<Item = &'a Asked>, rows: Rows, now: Timestamp) -> Plan {
+    let mut fold = Fold {
+        now,
+        rows: rows.records.into_iter().map(|row| (row.id.clone(), row)).collect(),
+        receipts: rows.receipts.into_iter().map(|receipt| (receipt.command, receipt)).collect(),
+        replaced: BTreeMap::new(),
+        written: Vec::new(),
+    };
+    let outcomes = asked.into_iter().map(|asked| fold.settle(asked)).collect();
+    fold.into_plan(outcomes)
+}
+
+struct Fold {
+    now: Timestamp,
+    rows: HashMap<RecordId, Row>,
+    receipts: HashMap<CommandId, Receipt>,
+    /// Changed records, and the versions that are stored of them.
+    replaced: BTreeMap<RecordId, Option<Version>>,
+    written: Vec<(CommandId, Duration)>,
+}
+
+impl Fold {
+    fn settle(&mut self, asked: &Asked) -> Option<Outcome> {
+        if let Some(receipt) = self.receipts.get(&asked.receipt()) {
+            return Some(self.answer_again(asked, receipt));
+        }
+        let decision = self.decide(asked)?;
+        if let Some(next) = decision.next {
+            let before = self.rows.insert(next.id.clone(), next.clone());
+            self.replaced.entry(next.id).or_insert(before.map(|row| row.version));
+        }
+        let lifetime =
+            if asked.envelope.fingerprint.is_some() { KEYED_RECEIPT_LIFETIME } else { RECEIPT_LIFETIME };
+        let receipt = Receipt {
+            command: asked.receipt(),
+            record: asked.row()?,
+            outcome: without_document(decision.outcome.clone()),
+            fingerprint: asked.envelope.fingerprint,
+        };
+        self.written.push((receipt.command, lifetime));
+        self.receipts.insert(receipt.command, receipt);
+        Some(decision.outcome)
+    }
+
+    fn decide(&self, asked: &Asked) -> Option<Decision> {
+        let current = asked.row().and_then(|id| self.rows.get(&id));
+        let collection = match &asked.target {
+            Target::Missing if current.is_some_and(|row| row.document.is_some()) => return None,
+            Target::Missing => {
+                let collection = asked.envelope.command.collection().clone();
+                return Some(Rejection::CollectionNotFound { collection }.into());
+            }
+            Target::Collection(collection) => collection,
+        };
+        if let Command::CloseOperation(command) = &asked.envelope.command {
+            return Some(self.close(command, current));
+        }
+        let decided = if asked.is_late(self.now) {
+            Rejection::Expired.into()
+        } else {
+            record::decide(&asked.envelope, collection, current, self.now)
+        };
+        match asked.mints() {
+            Some(command) => Some(self.settle_minted(&asked.envelope, command, current, decided)),
+            None => Some(decided),
+        }
+    }
+
+    /// A create whose record is its receipt: if the record is there, it was done. If the answer is no, a deleted row
+    /// keeps its place, so that a copy of the command that is still under way can never take effect.
+    fn settle_minted(
+        &self,
+        envelope: &Envelope,
+        command: &CreateRecord,
+        current: Option<&Row>,
+        decided: Decision,
+    ) -> Decision {
+        let minted = record::minted(envelope, command);
+        match (current, decided) {
+            (Some(row), _) if is_closing_mark(row) => Rejection::Expired.into(),
+            (Some(_), _) => {
+                let outcome = Outcome::RecordCreated(record::written(&minted, &command.document));
+                Decision { next: None, outcome }
+            }
+            (None, Decision { next: None, outcome }) => {
+                Decision { next: Some(self.closing_mark(minted.id)), outcome }
+            }
+            (None, done) => done,
+        }
+    }
+
+    fn close(&self, command: &CloseOperation, current: Option<&Row>) -> Decision {
+        match current {
+            Some(row) if command.creates && !is_closing_mark(row) => {
+                let hash = row.document.as_ref().map_or(0, messages::Document::hash);
+                let outcome = Outcome::RecordCreated(RecordWritten {
+                    id: row.id.clone(),
+                    etag: ETag { version: row.version, hash },
+                    created: row.created,
+                    modified: row.modified,
+                    document: None,
+                });
+                Decision { next: None, outcome }
+            }
+            None if command.creates => Decision {
+                next: Some(self.closing_mark(command.record.clone())),
+                outcome: Outcome::Rejected(Rejection::Expired),
+            },
+            _ => Rejection::Expired.into(),
+        }
+    }
+
+    fn closing_mark(&self, id: RecordId) -> Row {
+        Row {
+            id,
+            version: Version::FIRST,
+            created: self.now,
+            modified: self.now,
+            owner: messages::Principal::Service.name(),
+            document: None,
+        }
+    }
+
+    /// What the first attempt was answered; the document only if the record still has that version.
+    fn answer_again(&self, asked: &Asked, receipt: &Receipt) -> Outcome {
+        let closes = matches!(asked.envelope.command, Command::CloseOperation(_));
+        if !closes && receipt.fingerprint != asked.envelope.fingerprint {
+            return Outcome::Rejected(Rejection::IdempotencyKeyReused);
+        }
+        let mut outcome = receipt.outcome.clone();
+        if let (Outcome::RecordPatched(written), Command::PatchRecord(command)) =
+            (&mut outcome, &asked.envelope.command)
+            && command.answer == Answer::Document
+        {
+            let row = self.rows.get(&command.record).filter(|row| row.id == written.id);
+            let row = row.filter(|row| row.version == written.etag.version);
+            written.document = row.and_then(|row| row.document.clone());
+        }
+        outcome
+    }
+
+    fn into_plan(mut self, outcomes: Vec<Option<Outcome>>) -> Plan {
+        let (rows, receipts) = (&mut self.rows, &mut self.receipts);
+        let changes = self.replaced.into_iter();
+        let changes = changes.filter_map(|(id, replaces)| Some(Change { row: rows.remove(&id)?, replaces }));
+        let written = self.written.into_iter();
+        let receipts = written.filter_map(|(id, lifetime)| Some((receipts.remove(&id)?, lifetime)));
+        Plan { group: Group { changes: changes.collect(), receipts: receipts.collect() }, outcomes }
+    }
+}
+
+/// Only closing makes a deleted row of the first version: deleting a record makes a later one.
+fn is_closing_mark(row: &Row) -> bool {
+    row.document.is_none() && row.version == Version::FIRST
+}
+
+fn without_document(mut outcome: Outcome) -> Outcome {
+    if let Outcome::RecordCreated(written)
+    | Outcome::RecordReplaced(written)
+    | Outcome::RecordPatched(written) = &mut outcome
+    {
+        written.document = None;
+    }
+    outcome
+}

@@ -1,0 +1,190 @@
+//! Any sequence of commands, however it is grouped, gives the outcomes and records that one at a time would give.
+
+use crate::{
+    decide::{
+        Collection, Rules,
+        group::{Asked, Plan, Target, fold},
+    },
+    store::{Group, Receipt, Row, Rows},
+};
+use messages::{
+    Command, CommandId, Document, Envelope, Fingerprint, Outcome, Precondition, Principal, RecordId,
+    Rejection, Timestamp, Version,
+    command::CloseOperation,
+    precondition::Tags,
+    record::{Answer, CreateRecord, DeleteRecord, Patch, PatchRecord, ReplaceRecord},
+};
+use proptest::prelude::*;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+use uuid::Uuid;
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+/// A bucket as a store keeps it, with a store's conditions checked at each write.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Bucket {
+    records: BTreeMap<RecordId, Row>,
+    receipts: BTreeMap<CommandId, Receipt>,
+}
+
+impl Bucket {
+    fn load(&self, asked: &[Asked]) -> Rows {
+        let rows: HashSet<RecordId> = asked.iter().filter_map(Asked::row).collect();
+        let receipts: HashSet<CommandId> = asked.iter().map(Asked::receipt).collect();
+        Rows {
+            records: rows.iter().filter_map(|id| self.records.get(id).cloned()).collect(),
+            receipts: receipts.iter().filter_map(|id| self.receipts.get(id).cloned()).collect(),
+        }
+    }
+
+    fn commit(&mut self, group: Group) {
+        for change in group.changes {
+            let before = self.records.insert(change.row.id.clone(), change.row);
+            assert_eq!(before.map(|row| row.version), change.replaces);
+        }
+        for (receipt, _) in group.receipts {
+            assert!(self.receipts.insert(receipt.command, receipt).is_none(), "two receipts of one command");
+        }
+    }
+
+    fn run(&mut self, asked: &[Asked]) -> Vec<Option<Outcome>> {
+        let Plan { group, outcomes } = fold(asked, self.load(asked), NOW);
+        self.commit(group);
+        outcomes
+    }
+}
+
+fn collection() -> Arc<Collection> {
+    let rules =
+        Rules::Records { settings: messages::CollectionSettings::default(), creator: "ann".parse().unwrap() };
+    Arc::new(Collection { rules, ..Collection::collections() })
+}
+
+fn document() -> impl Strategy<Value = Document> {
+    (0..3_i32).prop_map(|n| Document::from_value(&serde_json::json!({ "n": n })).unwrap())
+}
+
+fn precondition() -> impl Strategy<Value = Precondition> {
+    prop_oneof![
+        4 => Just(Precondition::default()),
+        1 => Just(Precondition { if_match: Some(Tags::Any), ..Precondition::default() }),
+        1 => Just(Precondition { if_none_match: Some(Tags::Any), ..Precondition::default() }),
+        2 => (1..4_i64, document()).prop_map(|(version, document)| {
+            let tag = messages::ETag { version: Version::try_from(version).unwrap(), hash: document.hash() };
+            Precondition { if_match: Some(Tags::These(vec![tag])), ..Precondition::default() }
+        }),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let name = || collection().name.clone();
+    let record = || (0..3_u32).prop_map(|n| format!("r{n}").parse::<RecordId>().unwrap());
+    let patch = prop_oneof![
+        document().prop_map(Patch::Merge),
+        Just(Patch::Json(
+            Document::parse(br#"[{"op":"test","path":"/n","value":1},{"op":"add","path":"/m","value":2}]"#)
+                .unwrap()
+        )),
+    ];
+    prop_oneof![
+        document()
+            .prop_map(move |document| Command::CreateRecord(CreateRecord { collection: name(), document })),
+        (record(), document(), precondition()).prop_map(move |(record, document, precondition)| {
+            Command::ReplaceRecord(ReplaceRecord { collection: name(), record, document, precondition })
+        }),
+        (record(), patch, precondition()).prop_map(move |(record, patch, precondition)| {
+            let answer = Answer::Document;
+            Command::PatchRecord(PatchRecord { collection: name(), record, patch, precondition, answer })
+        }),
+        (record(), precondition()).prop_map(move |(record, precondition)| {
+            Command::DeleteRecord(DeleteRecord { collection: name(), record, precondition })
+        }),
+        (0..12_u128, record()).prop_map(move |(operation, record)| {
+            let operation = CommandId::new(Uuid::from_u128(operation));
+            Command::CloseOperation(CloseOperation { operation, collection: name(), record, creates: false })
+        }),
+    ]
+}
+
+/// Few ids, so that copies of a command and retries under one key meet; some are late.
+fn asked() -> impl Strategy<Value = Asked> {
+    (0..12_u128, command(), prop_oneof![9 => Just(2_000_000), 1 => Just(1)], proptest::option::of(0..2_u8))
+        .prop_map(|(id, command, deadline, key)| Asked {
+            envelope: Envelope {
+                id: CommandId::new(Uuid::from_u128(id)),
+                issued: Timestamp::from_micros(1),
+                deadline: Timestamp::from_micros(deadline),
+                principal: Principal::Service,
+                trace: None,
+                fingerprint: key.map(|key| Fingerprint::from_bytes([key; 16])),
+                command,
+            },
+            target: Target::Collection(collection()),
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn grouping_changes_nothing(sequence in prop::collection::vec(asked(), 1..40), cuts in prop::collection::vec(1..9_usize, 40)) {
+        let (mut alone, mut grouped) = (Bucket::default(), Bucket::default());
+        let one_at_a_time: Vec<_> = sequence.iter().flat_map(|asked| alone.run(std::slice::from_ref(asked))).collect();
+        let (mut rest, mut in_groups) = (sequence.as_slice(), Vec::new());
+        for cut in cuts {
+            let (group, behind) = rest.split_at(cut.min(rest.len()));
+            in_groups.extend(grouped.run(group));
+            rest = behind;
+        }
+        prop_assert!(rest.is_empty());
+        prop_assert_eq!(one_at_a_time, in_groups);
+        prop_assert_eq!(alone, grouped);
+    }
+
+    #[test]
+    fn a_copy_of_a_command_is_answered_alike_and_changes_nothing(sequence in prop::collection::vec(asked(), 1..20)) {
+        let mut bucket = Bucket::default();
+        for asked in &sequence {
+            let first = bucket.run(std::slice::from_ref(asked));
+            let after = bucket.clone();
+            let again = bucket.run(std::slice::from_ref(asked));
+            prop_assert_eq!(&first, &again);
+            prop_assert_eq!(&after, &bucket);
+        }
+    }
+
+    #[test]
+    fn versions_count_the_changes_without_gaps(sequence in prop::collection::vec(asked(), 1..60)) {
+        let mut bucket = Bucket::default();
+        for asked in &sequence {
+            let before = bucket.records.clone();
+            bucket.run(std::slice::from_ref(asked));
+            for (id, row) in &bucket.records {
+                let expected = before.get(id).map_or(1, |row| row.version.as_i64() + 1);
+                let unchanged = before.get(id) == Some(row);
+                prop_assert!(unchanged || row.version.as_i64() == expected);
+                prop_assert!(unchanged || before.get(id).is_none_or(|old| old.modified < row.modified));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_late_or_closed_never_takes_effect(mut late in asked(), before in prop::collection::vec(asked(), 0..10)) {
+        late.envelope.id = CommandId::new(Uuid::from_u128(1_000));
+        late.envelope.deadline = Timestamp::from_micros(1);
+        prop_assume!(!matches!(late.envelope.command, Command::CloseOperation(_)));
+        let mut bucket = Bucket::default();
+        bucket.run(&before);
+        let live = |bucket: &Bucket| -> Vec<Row> {
+            bucket.records.values().filter(|row| row.document.is_some()).cloned().collect()
+        };
+        let records = live(&bucket);
+        prop_assert_eq!(bucket.run(std::slice::from_ref(&late)), [Some(Outcome::Rejected(Rejection::Expired))]);
+        late.envelope.deadline = Timestamp::from_micros(2_000_000);
+        prop_assert_eq!(bucket.run(std::slice::from_ref(&late)), [Some(Outcome::Rejected(Rejection::Expired))]);
+        prop_assert_eq!(live(&bucket), records);
+    }
+}

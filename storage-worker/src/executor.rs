@@ -1,0 +1,126 @@
+//! From a command to its outcome: find the collection, place the command at its bucket, read or commit there.
+
+use crate::{
+    collections::Collections,
+    committer::Committer,
+    decide::{
+        Collection,
+        group::{Asked, Target},
+    },
+    gathering::{Died, Gathering},
+    reader::{self, GroupRead},
+    store::{BucketId, Store, StoreError, View},
+};
+use messages::{Command, Envelope, Outcome, Rejection};
+use std::{sync::Arc, time::Duration};
+use thiserror::Error;
+
+/// The clocks of two processes differ by less than this; a worker whose clock differs by more refuses to work.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
+
+/// Carries out commands against one store.
+pub struct Executor {
+    store: Arc<dyn Store>,
+    collections: Collections,
+    commits: Gathering<Committer>,
+    reads: Gathering<GroupRead>,
+}
+
+/// Why a command has no outcome yet. It can be carried out again, here or elsewhere.
+#[derive(Debug, Error)]
+pub enum ExecutorError {
+    /// The store let it down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store let its whole group down.
+    #[error(transparent)]
+    Group(#[from] Arc<StoreError>),
+    /// The work on its group died.
+    #[error(transparent)]
+    Died(#[from] Died),
+}
+
+impl Executor {
+    /// Carries out commands against `store`.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            collections: Collections::of(Arc::clone(&store)),
+            commits: Gathering::new(Committer { store: Arc::clone(&store) }),
+            reads: Gathering::new(GroupRead { store: Arc::clone(&store) }),
+            store,
+        }
+    }
+
+    /// Carries out one command. Doing so again, after an error or not, has no second effect.
+    pub async fn execute(&self, envelope: Envelope) -> Result<Outcome, ExecutorError> {
+        loop {
+            let found = self.collections.find(envelope.command.collection()).await?;
+            let outcome = match found {
+                Some(collection) if envelope.command.is_read() => {
+                    Some(self.read(&envelope, &collection).await?)
+                }
+                Some(collection) => self.commit(&envelope, collection).await?,
+                None if envelope.command.is_read() => {
+                    let collection = envelope.command.collection().clone();
+                    Some(Outcome::Rejected(Rejection::CollectionNotFound { collection }))
+                }
+                None => self.reject_in_place(&envelope).await?,
+            };
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    async fn read(&self, envelope: &Envelope, collection: &Collection) -> Result<Outcome, ExecutorError> {
+        match &envelope.command {
+            Command::ReadRecord(command) => {
+                let row =
+                    self.reads.ask(collection.bucket_of(&command.record), command.record.clone()).await??;
+                Ok(reader::answer(&envelope.principal, collection, command.clone(), row.as_ref()))
+            }
+            Command::ListRecords(command) => {
+                Ok(reader::list(&*self.store, &envelope.principal, collection, command).await?)
+            }
+            _ => Ok(Outcome::Rejected(Rejection::Unsupported)),
+        }
+    }
+
+    async fn commit(
+        &self,
+        envelope: &Envelope,
+        collection: Arc<Collection>,
+    ) -> Result<Option<Outcome>, ExecutorError> {
+        let Some(record) = envelope.record() else {
+            return Ok(Some(Outcome::Rejected(Rejection::Unsupported)));
+        };
+        if envelope.issued <= collection.created.after(2 * MAX_CLOCK_SKEW)
+            && let Some(outcome) = self.rejected_before(envelope).await?
+        {
+            return Ok(Some(outcome));
+        }
+        let bucket = collection.bucket_of(&record);
+        let asked = Asked { envelope: envelope.clone(), target: Target::Collection(collection) };
+        Ok(self.commits.ask(bucket, asked).await??)
+    }
+
+    /// A command for a collection that is not there leaves a receipt where the collection's settings would be.
+    /// Otherwise a copy of it could take effect in a collection created after its client was told no.
+    async fn reject_in_place(&self, envelope: &Envelope) -> Result<Option<Outcome>, ExecutorError> {
+        let asked = Asked { envelope: envelope.clone(), target: Target::Missing };
+        Ok(self.commits.ask(self.settings_bucket(envelope), asked).await??)
+    }
+
+    /// The receipt of [`Executor::reject_in_place`]: looked for only while a copy can be older than the collection.
+    async fn rejected_before(&self, envelope: &Envelope) -> Result<Option<Outcome>, ExecutorError> {
+        let asked = Asked { envelope: envelope.clone(), target: Target::Missing };
+        let bucket = self.settings_bucket(envelope);
+        let rows = self.store.load(bucket, &[], &[asked.receipt()], View::Acknowledged).await?;
+        let mut outcomes = rows.receipts.into_iter().map(|receipt| receipt.outcome);
+        Ok(outcomes.find(|outcome| matches!(outcome, Outcome::Rejected(_))))
+    }
+
+    fn settings_bucket(&self, envelope: &Envelope) -> BucketId {
+        self.collections.system().bucket_of(&envelope.command.collection().record_id())
+    }
+}

@@ -1,0 +1,154 @@
+//! Reads: of single records, gathered bucket by bucket; and of lists, merged from all buckets of a collection.
+
+use crate::{
+    decide::{
+        Collection, Rules,
+        access::{self, Access},
+        list::{self, Stretch},
+    },
+    gathering::Together,
+    patience::Patience,
+    store::{BucketId, Row, Store, StoreError, View},
+};
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use messages::{
+    Outcome, Principal, RecordId, Rejection,
+    record::{ListRecords, ReadRecord},
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// Buckets of one list that are read at the same time.
+const ABREAST: usize = 16;
+/// The most rows that are read of each bucket for one page; a list over many deleted records then says where to
+/// go on.
+const DEEPEST: usize = 2_000;
+
+/// Reads what gathers at each bucket: equal reads as one, all in one statement.
+pub struct GroupRead {
+    /// Where from.
+    pub store: Arc<dyn Store>,
+}
+
+#[async_trait]
+impl Together for GroupRead {
+    type Request = RecordId;
+    type Answer = Result<Option<Row>, Arc<StoreError>>;
+
+    async fn run(&self, bucket: BucketId, requests: Vec<RecordId>) -> Vec<Self::Answer> {
+        let ids: Vec<RecordId> = requests.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        match patiently(|| self.store.load(bucket, &ids, &[], View::Acknowledged)).await {
+            Ok(rows) => {
+                let find = |id| rows.records.iter().find(|row| row.id == id).cloned();
+                requests.into_iter().map(|id| Ok(find(id))).collect()
+            }
+            Err(failure) => {
+                let failure = Arc::new(failure);
+                requests.iter().map(|_| Err(Arc::clone(&failure))).collect()
+            }
+        }
+    }
+
+    fn weight(_: &RecordId) -> usize {
+        0
+    }
+}
+
+/// What a read of one record is answered.
+pub fn answer(
+    principal: &Principal,
+    collection: &Collection,
+    command: ReadRecord,
+    row: Option<&Row>,
+) -> Outcome {
+    if let Err(rejection) = access::check(principal, Access::Read, collection, &command.record, row) {
+        return Outcome::Rejected(rejection);
+    }
+    row.and_then(Row::live).map_or_else(
+        || {
+            Outcome::Rejected(Rejection::RecordNotFound {
+                collection: command.collection,
+                record: command.record,
+            })
+        },
+        Outcome::RecordRead,
+    )
+}
+
+/// One page of a collection. Each bucket is read in stretches, until the page is full or nothing is left.
+pub async fn list(
+    store: &dyn Store,
+    principal: &Principal,
+    collection: &Collection,
+    command: &ListRecords,
+) -> Result<Outcome, StoreError> {
+    let visible =
+        |id: &RecordId, row: Option<&Row>| access::check(principal, Access::Read, collection, id, row);
+    if let (Rules::Records { .. }, Err(rejection)) =
+        (&collection.rules, visible(&collection.name.record_id(), None))
+    {
+        return Ok(Outcome::Rejected(rejection));
+    }
+    let limit = command.limit.clamp(1, 1_000) as usize;
+    let mut stretches = vec![Stretch { rows: Vec::new(), more: true }; usize::from(collection.buckets)];
+    let mut length = limit.div_ceil(stretches.len()) + 2;
+    loop {
+        stretches = stream::iter(collection.all_buckets().zip(list::in_need(stretches)))
+            .map(|(bucket, (stretch, needed))| {
+                let more = if needed { length } else { 0 };
+                lengthen(store, bucket, stretch, command.after.as_ref(), more)
+            })
+            .buffered(ABREAST)
+            .try_collect()
+            .await?;
+        let enough = list::reached(&stretches) >= limit || stretches.iter().all(|stretch| !stretch.more);
+        if enough || stretches.iter().any(|stretch| stretch.rows.len() >= DEEPEST) {
+            break;
+        }
+        length = (length * 2).min(DEEPEST);
+    }
+    for stretch in &mut stretches {
+        hide(stretch, |row| visible(&row.id, Some(row)).is_ok());
+    }
+    Ok(Outcome::RecordsListed(list::page(list::merge(stretches, limit), &command.fields)))
+}
+
+/// Rows that one may not see are walked past, like deleted ones.
+fn hide(stretch: &mut Stretch, visible: impl Fn(&Row) -> bool) {
+    for row in &mut stretch.rows {
+        if !visible(row) {
+            row.document = None;
+        }
+    }
+}
+
+async fn lengthen(
+    store: &dyn Store,
+    bucket: BucketId,
+    mut stretch: Stretch,
+    after: Option<&RecordId>,
+    more: usize,
+) -> Result<Stretch, StoreError> {
+    let limit = u32::try_from(more).unwrap_or(u32::MAX);
+    if limit > 0 {
+        let after = stretch.rows.last().map(|row| row.id.clone()).or_else(|| after.cloned());
+        let rows = patiently(|| store.scan(bucket, after.as_ref(), limit)).await?;
+        stretch.more = rows.len() >= more;
+        stretch.rows.extend(rows);
+    }
+    Ok(stretch)
+}
+
+/// Reads are simply tried again.
+async fn patiently<T, F>(mut read: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut patience = Patience::full();
+    loop {
+        match read().await {
+            Err(failure) if failure.is_retryable() => patience.bear(failure).await?,
+            ended => return ended,
+        }
+    }
+}
