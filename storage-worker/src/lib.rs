@@ -6,9 +6,12 @@
 //! - [`gathering`]: what arrives while a bucket is busy is done together. [`committer`] writes so, [`reader`] reads.
 //! - [`decide`]: the rules, as pure functions.
 //! - [`store`]: Cassandra, or one directory.
+//! - [`config`], [`connect`], [`patience`]: how a worker starts, and waits for what is not there yet.
 
 pub mod collections;
 pub mod committer;
+pub mod config;
+pub mod connect;
 pub mod consumer;
 pub mod decide;
 pub mod executor;

@@ -1,2 +1,31 @@
-//! Placeholder.
-fn main() {}
+//! The storage worker's process: read the configuration, connect, work.
+
+use bus::{AmqpBus, Bus};
+use clap::Parser;
+use process::Stopper;
+use std::{process::ExitCode, sync::Arc};
+use storage_worker::{
+    config::{Action, Options},
+    connect,
+    consumer::Worker,
+};
+
+fn main() -> ExitCode {
+    process::run(work(Options::parse()))
+}
+
+async fn work(options: Options) -> anyhow::Result<()> {
+    process::telemetry::init("storage-worker");
+    let stopper = Stopper::on_signals()?;
+    let cassandra = options.cassandra.config()?;
+    if let Some(Action::Migrate) = options.action {
+        return connect::migrate(&cassandra, &options.cassandra.replication(), &stopper).await;
+    }
+    let consume = options.work.consume();
+    let amqp = options.work.amqp(&consume.worker)?;
+    let Some(store) = connect::store(&options, &cassandra, &stopper).await? else { return Ok(()) };
+    let bus = Arc::new(AmqpBus::connect(amqp));
+    Worker::new(bus.clone(), store, consume).run(&stopper, options.work.grace()).await;
+    bus.close().await;
+    Ok(())
+}

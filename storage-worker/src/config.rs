@@ -1,0 +1,136 @@
+//! How a storage worker is set up: flags, each with an environment variable of the same meaning.
+
+use crate::store::cassandra::{CassandraConfig, Credentials, Replication};
+use bus::{AmqpConfig, ConsumeOptions, Lane};
+use clap::{Args, Parser, Subcommand};
+use process::{ConfigError, Secret};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Takes commands from RabbitMQ and keeps records in Cassandra.
+#[derive(Debug, Parser)]
+#[command(name = "storage-worker", version)]
+pub struct Options {
+    /// What to do; nothing: work.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+    /// The database.
+    #[command(flatten)]
+    pub cassandra: CassandraOptions,
+    /// The work.
+    #[command(flatten)]
+    pub work: WorkOptions,
+}
+
+/// What a storage worker can do besides working.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Action {
+    /// Bring the schema up to date, and exit.
+    Migrate,
+}
+
+/// How to reach Cassandra.
+#[derive(Debug, Args)]
+pub struct CassandraOptions {
+    /// Some nodes of the cluster, `host:port`, separated by commas; the others are found through them.
+    #[arg(long, env = "CASSANDRA", value_delimiter = ',', default_value = "127.0.0.1:9042", global = true)]
+    pub cassandra: Vec<String>,
+    /// The keyspace: 1 to 48 of letters, digits and `_`.
+    #[arg(long, env = "CASSANDRA_KEYSPACE", default_value = "penstock", global = true)]
+    pub keyspace: String,
+    /// The role to log in with, where Cassandra asks for one.
+    #[arg(long, env = "CASSANDRA_USER", requires = "cassandra_password_file", global = true)]
+    pub cassandra_user: Option<String>,
+    /// The file that holds the role's password.
+    #[arg(long, env = "CASSANDRA_PASSWORD_FILE", global = true)]
+    pub cassandra_password_file: Option<Secret>,
+    /// The datacenter to serve from; without it all nodes are near.
+    #[arg(long, env = "CASSANDRA_DATACENTER", global = true)]
+    pub datacenter: Option<String>,
+    /// Copies of each record where the keyspace must be created; without it one for each node, at most 3.
+    #[arg(long, env = "CASSANDRA_REPLICATION", value_parser = clap::value_parser!(u8).range(1..=9), global = true)]
+    pub replication: Option<u8>,
+}
+
+/// How to work.
+#[derive(Debug, Args)]
+pub struct WorkOptions {
+    /// Brokers of one cluster, `amqp://user:password@host:port/vhost`, separated by commas, tried in turn.
+    #[arg(
+        long,
+        env = "AMQP_URLS",
+        value_delimiter = ',',
+        default_value = "amqp://guest:guest@127.0.0.1:5672"
+    )]
+    pub amqp_urls: Vec<String>,
+    /// The worker's name; unique among workers. Without it one is made up.
+    #[arg(long, env = "WORKER_NAME")]
+    pub name: Option<String>,
+    /// Deliveries of one queue that are worked on at once.
+    #[arg(long, env = "PREFETCH", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=2000))]
+    pub prefetch: u16,
+    /// Whether to bring the schema up to date before working: `at-start`, or `never` where a job does it.
+    #[arg(long, env = "MIGRATE", default_value = "at-start")]
+    pub migrate: Migrate,
+    /// Seconds to finish what was begun when told to stop.
+    #[arg(long, env = "SHUTDOWN_GRACE_SECONDS", default_value_t = 20)]
+    pub shutdown_grace_seconds: u64,
+}
+
+/// Who brings the schema up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Migrate {
+    /// Each worker, when it starts.
+    AtStart,
+    /// Somebody else.
+    Never,
+}
+
+impl CassandraOptions {
+    /// As the store wants it.
+    ///
+    /// # Errors
+    /// When the keyspace has no valid name.
+    pub fn config(&self) -> Result<CassandraConfig, ConfigError> {
+        let valid = (1..=48).contains(&self.keyspace.len())
+            && self.keyspace.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !valid {
+            let fault = "CASSANDRA_KEYSPACE must be 1 to 48 of letters, digits and _, not";
+            return Err(ConfigError(format!("{fault} {:?}", self.keyspace)));
+        }
+        let mut config = CassandraConfig::new(self.cassandra.clone(), self.keyspace.clone());
+        config.datacenter.clone_from(&self.datacenter);
+        config.credentials = self
+            .cassandra_user
+            .clone()
+            .zip(self.cassandra_password_file.as_ref())
+            .map(|(user, password)| Credentials { user, password: password.expose().to_owned().into() });
+        Ok(config)
+    }
+
+    /// For a keyspace that must be created.
+    pub fn replication(&self) -> Replication {
+        self.replication.map_or(Replication::ByNodes, Replication::Copies)
+    }
+}
+
+impl WorkOptions {
+    /// As the bus wants it.
+    ///
+    /// # Errors
+    /// When a URL cannot be used.
+    pub fn amqp(&self, worker: &str) -> Result<AmqpConfig, ConfigError> {
+        AmqpConfig::new(&self.amqp_urls, worker).map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))
+    }
+
+    /// What to consume, and by what name.
+    pub fn consume(&self) -> ConsumeOptions {
+        let worker = self.name.clone().unwrap_or_else(|| format!("worker-{}", Uuid::now_v7().simple()));
+        ConsumeOptions { worker, lanes: Lane::ALL.to_vec(), prefetch: self.prefetch }
+    }
+
+    /// Time to finish.
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_seconds)
+    }
+}
