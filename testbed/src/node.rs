@@ -13,8 +13,8 @@ use rustix::process::Signal;
 use crate::{log::Log, process::Process};
 
 /// Generous: three nodes of Cassandra on two busy cores take a minute.
-const READY_WITHIN: Duration = Duration::from_secs(180);
-const STOPS_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(3);
+const STOPS_WITHIN: Duration = Duration::from_mins(1);
 
 type Launch = Box<dyn Fn() -> Command + Send + Sync>;
 type Ready = Box<dyn Fn(&Log) -> bool + Send + Sync>;

@@ -23,8 +23,8 @@ use signal_hook::{
 use testbed::{Services, install};
 
 /// An installation from nothing takes two minutes on a good line.
-const UP_WITHIN: Duration = Duration::from_secs(30 * 60);
-const DOWN_WITHIN: Duration = Duration::from_secs(60);
+const UP_WITHIN: Duration = Duration::from_mins(30);
+const DOWN_WITHIN: Duration = Duration::from_mins(1);
 const INTERVAL: Duration = Duration::from_millis(50);
 
 #[derive(Subcommand)]

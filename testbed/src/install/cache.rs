@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::{process::Process, scratch::Scratch};
 
 /// A slow mirror may need minutes; one that hangs must not hang the tests for ever.
-const DOWNLOAD_WITHIN: Duration = Duration::from_secs(20 * 60);
+const DOWNLOAD_WITHIN: Duration = Duration::from_mins(20);
 
 /// Where the services are kept: `$PENSTOCK_TEST_CACHE`, or `$XDG_CACHE_HOME/penstock`, or `~/.cache/penstock`.
 pub fn cache() -> Result<PathBuf> {

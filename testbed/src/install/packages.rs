@@ -33,20 +33,26 @@ pub(super) fn provide(
     if let Some(found) = installed() {
         return Ok(found);
     }
-    let mut update = Command::new("apt-get");
-    update.args(["update", "--quiet"]).env("DEBIAN_FRONTEND", "noninteractive");
-    let mut install = Command::new("apt-get");
-    // Others may be at it too.
-    install.args(["install", "--yes", "--no-install-recommends", "-oDPkg::Lock::Timeout=300", package]);
-    install.env("DEBIAN_FRONTEND", "noninteractive");
-    run(update, "the lists of Debian's packages")?;
-    run(install, &format!("{package} (Debian)"))?;
+    let what_from_debian = format!("{package} (Debian)");
+    if run(apt_get(&["install", "--no-install-recommends", package]), &what_from_debian).is_err() {
+        // On a fresh machine the lists of packages are missing or old.
+        run(apt_get(&["update"]), "the lists of Debian's packages")?;
+        run(apt_get(&["install", "--no-install-recommends", package]), &what_from_debian)?;
+    }
     match installed() {
         Some(found) => Ok(found),
         None => bail!(
             "{what} is missing even with Debian's package {package}; set {instead} to a running service"
         ),
     }
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    // Others than the testbed may be at it too.
+    command.args(["--yes", "-oDPkg::Lock::Timeout=300"]).args(arguments);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
 }
 
 pub(super) fn find_program(name: &str) -> Option<PathBuf> {

@@ -7,7 +7,7 @@ use crate::{
     sandbox::Sandbox,
 };
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Redis alone is started: the quickest.
 const RUNNING: [&str; 3] =
