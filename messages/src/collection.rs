@@ -2,7 +2,11 @@
 
 use crate::principal::Grantee;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
+/// How long a worker may go by settings it has read. Who changes settings or drops a collection is answered only
+/// after that.
+pub const SETTINGS_LIFETIME: Duration = Duration::from_secs(1);
 /// How many buckets a collection has unless it is told otherwise at its creation.
 pub const DEFAULT_BUCKETS: u16 = 16;
 /// The most buckets a collection can have.

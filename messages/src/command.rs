@@ -5,8 +5,13 @@ use crate::{
     record::{CreateRecord, DeleteRecord, ListRecords, Patch, PatchRecord, ReadRecord, ReplaceRecord},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 use uuid::Uuid;
+
+/// How long a receipt answers retries: longer than any deadline a gate gives, by more than clocks may differ.
+pub const RECEIPT_LIFETIME: Duration = Duration::from_secs(120);
+/// The same for a command with an Idempotency-Key, so that a client can ask again hours later.
+pub const KEYED_RECEIPT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Names a command for ever. UUIDv7 where the gate mints it, UUIDv5 where it is derived from an Idempotency-Key
 /// (RFC 9562).

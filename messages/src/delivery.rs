@@ -1,8 +1,9 @@
 //! Bodies of AMQP messages. One message carries any number of commands, or of outcomes.
 
-use crate::{CommandId, Envelope, Outcome};
+use crate::{CollectionName, CommandId, Envelope, Outcome, RecordId};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
+use std::collections::HashMap;
 use thiserror::Error;
 
 /// The version of the body formats.
@@ -17,6 +18,9 @@ pub enum Delivered {
     Unsupported {
         /// The id of the command.
         id: CommandId,
+        /// What it is about: every command of every version that changes a record names its `collection` and
+        /// `record` so.
+        target: Option<(CollectionName, RecordId)>,
         /// Why it could not be read.
         error: String,
     },
@@ -86,14 +90,24 @@ fn decode_command(raw: &RawValue) -> Result<Delivered, UndecodableBody> {
     #[derive(Deserialize)]
     struct Identified {
         id: CommandId,
+        #[serde(default)]
+        command: HashMap<String, Value>,
     }
     match serde_json::from_str(raw.get()) {
         Ok(envelope) => Ok(Delivered::Command(envelope)),
         Err(error) => match serde_json::from_str(raw.get()) {
-            Ok(Identified { id }) => Ok(Delivered::Unsupported { id, error: error.to_string() }),
+            Ok(Identified { id, command }) => {
+                let target = command.values().find_map(target);
+                Ok(Delivered::Unsupported { id, target, error: error.to_string() })
+            }
             Err(_) => Err(UndecodableBody(error.to_string())),
         },
     }
+}
+
+fn target(command: &Value) -> Option<(CollectionName, RecordId)> {
+    let name = |member: &str| command.get(member)?.as_str();
+    Some((name("collection")?.parse().ok()?, name("record")?.parse().ok()?))
 }
 
 fn decode_body(body: &[u8]) -> Result<Body<'_>, UndecodableBody> {

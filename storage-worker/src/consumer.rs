@@ -8,8 +8,11 @@ use crate::{
 };
 use bus::{Bus, BusError, ConsumeOptions, Consumer, Delivery};
 use futures_util::future::join_all;
-use messages::{CommandId, Delivered, Envelope, Outcome, Rejection, Reply};
-use process::Stopper;
+use messages::{
+    CollectionName, Command, CommandId, Delivered, Envelope, Outcome, Principal, RecordId, Rejection, Reply,
+    command::CloseOperation,
+};
+use process::{Stopper, now};
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::time::{interval, timeout};
@@ -130,7 +133,10 @@ async fn carry_out(executor: &Executor, delivery: Delivery) {
     let finished = join_all(commands.into_iter().map(async |command| {
         let (id, outcome) = match command {
             Delivered::Command(envelope) => (envelope.id, execute(executor, *envelope).await?),
-            Delivered::Unsupported { id, error } => (id, unsupported(id, &error)),
+            Delivered::Unsupported { id, target, error } => {
+                tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
+                (id, close_unsupported(executor, id, target).await?)
+            }
         };
         receiver.reply(Reply { id, outcome }).await?;
         Ok::<(), DeliveryError>(())
@@ -163,7 +169,26 @@ async fn execute(executor: &Executor, envelope: Envelope) -> Result<Outcome, Exe
     Ok(outcome)
 }
 
-fn unsupported(id: CommandId, error: &str) -> Outcome {
-    tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
-    Outcome::Rejected(Rejection::Unsupported)
+/// A command that this version does not know is closed before it is refused, so that no newer worker carries out a
+/// copy of it. If one has already, that is the answer.
+async fn close_unsupported(
+    executor: &Executor,
+    operation: CommandId,
+    target: Option<(CollectionName, RecordId)>,
+) -> Result<Outcome, ExecutorError> {
+    let Some((collection, record)) = target else { return Ok(Outcome::Rejected(Rejection::Unsupported)) };
+    let close = CloseOperation { operation, collection, record, creates: false };
+    let envelope = Envelope {
+        id: operation,
+        issued: now(),
+        deadline: now(),
+        principal: Principal::Service,
+        trace: None,
+        fingerprint: None,
+        command: Command::CloseOperation(close),
+    };
+    Ok(match executor.execute(envelope).await? {
+        Outcome::Rejected(Rejection::Expired) => Outcome::Rejected(Rejection::Unsupported),
+        settled => settled,
+    })
 }
