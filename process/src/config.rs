@@ -1,7 +1,8 @@
 //! Reading secrets and refusing bad configuration in one sentence.
 
+use jiff::SignedDuration;
 use secrecy::SecretString;
-use std::{path::Path, str::FromStr};
+use std::{path::Path, str::FromStr, time::Duration};
 use thiserror::Error;
 
 /// A configuration that cannot work. The sentence says what is wrong and what to do.
@@ -41,10 +42,36 @@ impl Secret {
     }
 }
 
+/// Reads a duration like `500ms`, `10s` or `8h`, for `clap`.
+///
+/// # Errors
+/// When it is no such duration, or is negative.
+pub fn duration(text: &str) -> Result<Duration, ConfigError> {
+    let parsed: Option<SignedDuration> = text.parse().ok();
+    let positive = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    positive.ok_or_else(|| {
+        ConfigError("a duration is a number with a unit, like 500ms, 10s, 30m or 8h".to_owned())
+    })
+}
+
 impl FromStr for Secret {
     type Err = ConfigError;
     /// From the path of the file that holds it, for `clap`.
     fn from_str(path: &str) -> Result<Self, ConfigError> {
         Self::read(Path::new(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_a_unit() {
+        assert_eq!(duration("8h").unwrap(), Duration::from_secs(8 * 3600));
+        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
+        for bad in ["", "10", "-1s", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
     }
 }

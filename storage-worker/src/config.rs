@@ -72,9 +72,9 @@ pub struct WorkOptions {
     /// Whether to bring the schema up to date before working: `at-start`, or `never` where a job does it.
     #[arg(long, env = "MIGRATE", default_value = "at-start")]
     pub migrate: Migrate,
-    /// Seconds to finish what was begun when told to stop.
-    #[arg(long, env = "SHUTDOWN_GRACE_SECONDS", default_value_t = 20)]
-    pub shutdown_grace_seconds: u64,
+    /// How long to finish what was begun, when told to stop.
+    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "20s", value_parser = process::config::duration)]
+    pub shutdown_grace: Duration,
 }
 
 /// Who brings the schema up to date.
@@ -127,10 +127,5 @@ impl WorkOptions {
     pub fn consume(&self) -> ConsumeOptions {
         let worker = self.name.clone().unwrap_or_else(|| format!("worker-{}", Uuid::now_v7().simple()));
         ConsumeOptions { worker, lanes: Lane::ALL.to_vec(), prefetch: self.prefetch }
-    }
-
-    /// Time to finish.
-    pub fn grace(&self) -> Duration {
-        Duration::from_secs(self.shutdown_grace_seconds)
     }
 }

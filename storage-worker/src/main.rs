@@ -25,7 +25,7 @@ async fn work(options: Options) -> anyhow::Result<()> {
     let amqp = options.work.amqp(&consume.worker)?;
     let Some(store) = connect::store(&options, &cassandra, &stopper).await? else { return Ok(()) };
     let bus = Arc::new(AmqpBus::connect(amqp));
-    Worker::new(bus.clone(), store, consume).run(&stopper, options.work.grace()).await;
+    Worker::new(bus.clone(), store, consume).run(&stopper, options.work.shutdown_grace).await;
     bus.close().await;
     Ok(())
 }
