@@ -170,6 +170,9 @@ impl LocalQueue {
     fn next_delivery(self: &Arc<Self>) -> Option<(u64, mpsc::Sender<Delivery>, Delivery)> {
         let mut state = self.lock();
         loop {
+            if !state.has_message() {
+                return None;
+            }
             let seat = state.next_seat(self.queue.lane)?;
             let message = state.next_message()?;
             let Ok(commands) = delivery::decode_commands(&message.body) else {
@@ -191,6 +194,18 @@ impl LocalQueue {
 impl State {
     fn length(&self) -> usize {
         self.fresh.len() + self.returned.values().map(|message| message.commands).sum::<usize>()
+    }
+
+    /// Drops what expired before the next message, if there is one.
+    fn has_message(&mut self) -> bool {
+        let now = Instant::now();
+        while self.returned.first_entry().is_some_and(|entry| entry.get().expires <= now) {
+            self.returned.pop_first();
+        }
+        while self.fresh.front().is_some_and(|fresh| fresh.expires <= now) {
+            self.fresh.pop_front();
+        }
+        !self.returned.is_empty() || !self.fresh.is_empty()
     }
 
     fn forget_expired(&mut self) {
@@ -225,11 +240,8 @@ impl State {
     }
 
     fn next_message(&mut self) -> Option<Message> {
-        let now = Instant::now();
-        while let Some((_, message)) = self.returned.pop_first() {
-            if message.expires > now {
-                return Some(message);
-            }
+        if let Some((_, message)) = self.returned.pop_first() {
+            return Some(message);
         }
         let parts = batch::fill(|room| {
             let fits = self.fresh.front().is_some_and(|fresh| fresh.bytes().len() <= room);

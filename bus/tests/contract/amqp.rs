@@ -1,0 +1,199 @@
+//! What only a real broker can do to us.
+
+use crate::{
+    commands::{LONG, answer, answer_to, call, ids, read, serve, to, write},
+    ground::{Vhost, blocking, connect, consume, down, next, up, within},
+};
+use bus::{AmqpBus, AmqpConfig, Bus, BusError, ConsumeOptions, Lane, Queue};
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
+    types::FieldTable,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use testbed::Proxy;
+
+async fn channel(vhost: &Vhost) -> (Connection, Channel) {
+    let connection = Connection::connect(&vhost.url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    (connection, channel)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_queue_is_a_definite_error() {
+    let vhost = Vhost::create().await;
+    let gate = connect(&vhost.url, "gate").await;
+    let (_connection, channel) = channel(&vhost).await;
+    for (lane, make) in [(Lane::Write, write as fn(_) -> _), (Lane::Read, read)] {
+        let queue = Queue { lane, shard: 1 };
+        channel.queue_delete(queue.to_string().into(), QueueDeleteOptions::default()).await.unwrap();
+        let error = within(gate.call(to(queue, || make(LONG)))).await.unwrap_err();
+        assert!(matches!(&error, BusError::Unroutable(name) if *name == queue.to_string()), "{error:?}");
+        assert!(error.not_executed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_queue_is_consumed_again() {
+    let vhost = Vhost::create().await;
+    let (gate, worker) = (connect(&vhost.url, "gate").await, connect(&vhost.url, "worker").await);
+    serve(consume(&*worker, "worker", &Lane::ALL, 10).await);
+    let queue = Queue { lane: Lane::Write, shard: 1 };
+    let (_connection, channel) = channel(&vhost).await;
+    channel.queue_delete(queue.to_string().into(), QueueDeleteOptions::default()).await.unwrap();
+    let envelope = loop {
+        let envelope = to(queue, || write(LONG));
+        match within(gate.call(envelope.clone())).await {
+            Ok(outcome) => break (envelope, outcome),
+            // The worker has not declared it again yet.
+            Err(error) => assert!(error.not_executed(), "{error:?}"),
+        }
+    };
+    assert_eq!(envelope.1, answer_to(envelope.0.id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_nobody_can_read_goes_to_the_dead_letters() {
+    let vhost = Vhost::create().await;
+    let (gate, worker) = (connect(&vhost.url, "gate").await, connect(&vhost.url, "worker").await);
+    let (_connection, channel) = channel(&vhost).await;
+    let bodies: [&[u8]; 2] = [b"not even JSON", br#"{"v":2,"commands":[]}"#];
+    for (body, lane) in bodies.into_iter().zip(Lane::ALL) {
+        let queue = Queue { lane, shard: 0 }.to_string().into();
+        let properties = BasicProperties::default().with_message_id("from afar".into());
+        let options = BasicPublishOptions::default();
+        channel.basic_publish("".into(), queue, options, body, properties).await.unwrap();
+    }
+    serve(consume(&*worker, "worker", &Lane::ALL, 10).await);
+    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let dead = channel.basic_consume("penstock.dead".into(), "".into(), options, FieldTable::default());
+    let letters: Vec<_> = within(dead.await.unwrap().take(2).collect()).await;
+    let mut found: Vec<_> = letters.iter().map(|letter| letter.as_ref().unwrap().data.as_slice()).collect();
+    found.sort_unstable();
+    assert_eq!(found, bodies);
+    for letter in letters {
+        let message_id = letter.unwrap().properties.message_id().clone();
+        assert_eq!(message_id.unwrap().as_str(), "from afar");
+    }
+    let envelope = to(Queue { lane: Lane::Write, shard: 0 }, || write(LONG));
+    assert_eq!(within(gate.call(envelope.clone())).await.unwrap(), answer_to(envelope.id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_another_kind_is_named() {
+    let vhost = Vhost::create().await;
+    let (_connection, channel) = channel(&vhost).await;
+    let options = QueueDeclareOptions::durable();
+    channel.queue_declare("penstock.write.3".into(), options, FieldTable::default()).await.unwrap();
+    let bus = AmqpBus::connect(AmqpConfig::new([&vhost.url], "gate").unwrap());
+    let reason = down(&bus, "penstock.write.3").await;
+    assert!(reason.contains("inequivalent arg 'x-") && reason.contains("delete"), "{reason}");
+    let error = bus.call(write(LONG)).await.unwrap_err();
+    assert!(matches!(&error, BusError::Unreachable(told) if *told == reason), "{error:?}");
+    channel.queue_delete("penstock.write.3".into(), QueueDeleteOptions::default()).await.unwrap();
+    up(&bus).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_broker_the_answer_comes_at_once() {
+    let port = testbed::Port::reserve().unwrap();
+    let uri = format!("amqp://127.0.0.1:{}", port.number());
+    let bus = AmqpBus::connect(AmqpConfig::new([uri], "gate").unwrap());
+    let start = Instant::now();
+    let error = bus.call(write(LONG)).await.unwrap_err();
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    assert!(matches!(error, BusError::Unreachable(_)), "{error:?}");
+    let options = ConsumeOptions { worker: "worker".to_owned(), lanes: vec![Lane::Read], prefetch: 1 };
+    assert!(matches!(bus.consume(options).await, Err(BusError::Unreachable(_))));
+    down(&bus, "cannot connect").await;
+    within(bus.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_of_the_brokers_will_do() {
+    let (vhost, port) = (Vhost::create().await, testbed::Port::reserve().unwrap());
+    let uris = [format!("amqp://127.0.0.1:{}", port.number()), vhost.url.clone()];
+    let bus = AmqpBus::connect(AmqpConfig::new(&uris, "gate").unwrap());
+    up(&bus).await;
+}
+
+/// A way to the vhost that can be cut.
+async fn cuttable(vhost: &Vhost) -> (Proxy, String) {
+    let url = vhost.url.clone();
+    blocking(move || {
+        let (credentials, rest) = url.split_once('@').unwrap();
+        let (address, vhost) = rest.split_once('/').unwrap();
+        let proxy = Proxy::start(address).unwrap();
+        let url = format!("{credentials}@{}/{vhost}", proxy.address());
+        (proxy, url)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cut_off_worker_held_goes_to_another_and_it_comes_back() {
+    let vhost = Vhost::create().await;
+    let (proxy, cuttable) = cuttable(&vhost).await;
+    let (gate, heir) = (connect(&vhost.url, "gate").await, connect(&vhost.url, "heir").await);
+    let worker = connect(&cuttable, "worker").await;
+    let mut consumer = consume(&*worker, "worker", &[Lane::Write], 10).await;
+    let first = write(LONG);
+    let calling = call(&gate, first.clone());
+    let held = next(&mut consumer).await;
+    proxy.cut();
+    down(&*worker, "").await;
+    let mut heirs = consume(&*heir, "heir", &[Lane::Write], 10).await;
+    let delivery = next(&mut heirs).await;
+    assert_eq!(ids(&delivery), [first.id]);
+    assert!(delivery.returns > 0);
+    answer(delivery).await;
+    within(calling).await.unwrap().unwrap();
+    held.receiver.ack().await.unwrap();
+    drop(heirs);
+    proxy.restore();
+    let second = write(LONG);
+    let calling = call(&gate, second.clone());
+    let delivery = next(&mut consumer).await;
+    assert_eq!(ids(&delivery), [second.id]);
+    answer(delivery).await;
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(second.id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_a_cut_off_gate_are_sent_again() {
+    let vhost = Vhost::create().await;
+    let (proxy, cuttable) = cuttable(&vhost).await;
+    let (gate, worker) = (connect(&cuttable, "gate").await, connect(&vhost.url, "worker").await);
+    let mut consumer = consume(&*worker, "worker", &[Lane::Write], 10).await;
+    let envelope = write(Duration::from_mins(1));
+    let calling = call(&gate, envelope.clone());
+    let first = next(&mut consumer).await;
+    proxy.cut();
+    down(&*gate, "").await;
+    // Its reply has no way to go any more.
+    answer(first).await;
+    let late = gate.call(write(LONG)).await.unwrap_err();
+    assert!(matches!(late, BusError::Unreachable(_)), "{late:?}");
+    proxy.restore();
+    let again = next(&mut consumer).await;
+    assert_eq!((ids(&again), again.returns), (vec![envelope.id], 0));
+    answer(again).await;
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_never_calls_has_no_reply_queue() {
+    let vhost = Vhost::create().await;
+    let (gate, worker) = (connect(&vhost.url, "gate").await, connect(&vhost.url, "worker").await);
+    serve(consume(&*worker, "worker", &Lane::ALL, 10).await);
+    within(gate.call(write(LONG))).await.unwrap();
+    let queues = Arc::new(vhost);
+    let listed = queues.clone();
+    let names = blocking(move || listed.queues()).await;
+    let replies: Vec<_> = names.iter().filter(|name| name.starts_with("penstock.reply.")).collect();
+    assert!(replies.len() == 1 && replies[0].starts_with("penstock.reply.gate."), "{replies:?}");
+}

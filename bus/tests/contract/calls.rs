@@ -1,0 +1,108 @@
+//! Calls and their outcomes.
+
+use crate::{
+    commands::{LONG, answer, answer_to, call, ids, read, reply, serve, write},
+    ground::{Ground, next, within},
+};
+use bus::{BusError, ConsumeOptions, Lane, Queue};
+use futures_util::future::join_all;
+use messages::{Fingerprint, Outcome, Rejection};
+use std::time::{Duration, Instant};
+
+pub(crate) async fn each_of_many_calls_gets_its_own_outcome(ground: Ground) {
+    serve(ground.consume(0, &Lane::ALL).await);
+    serve(ground.consume(1, &Lane::ALL).await);
+    let envelopes = (0..300).map(|number| if number % 2 == 0 { write(LONG) } else { read(LONG) });
+    let calls = envelopes.map(|envelope| {
+        let gate = &ground.gate;
+        async move { (envelope.id, gate.call(envelope).await) }
+    });
+    for (id, outcome) in within(join_all(calls)).await {
+        assert_eq!(outcome.unwrap(), answer_to(id));
+    }
+    ground.end().await;
+}
+
+pub(crate) async fn without_a_worker_a_call_times_out_at_its_deadline(ground: Ground) {
+    for make in [write, read] {
+        let start = Instant::now();
+        let error = within(ground.gate.call(make(Duration::from_millis(700)))).await.unwrap_err();
+        assert!(matches!(error, BusError::TimedOut(_)), "{error:?}");
+        assert!(!error.not_executed(), "the broker may still hold it");
+        let took = start.elapsed();
+        assert!((Duration::from_millis(600)..Duration::from_millis(1700)).contains(&took), "{took:?}");
+    }
+}
+
+pub(crate) async fn two_calls_of_one_command_both_get_its_outcome(ground: Ground) {
+    let envelope = write(LONG);
+    let (one, two) = (call(&ground.gate, envelope.clone()), call(&ground.gate, envelope.clone()));
+    serve(ground.consume(0, &Lane::ALL).await);
+    assert_eq!(within(one).await.unwrap().unwrap(), answer_to(envelope.id));
+    assert_eq!(within(two).await.unwrap().unwrap(), answer_to(envelope.id));
+    ground.end().await;
+}
+
+pub(crate) async fn one_key_for_two_requests_at_once_is_told_apart(ground: Ground) {
+    let mut consumer = ground.consume(0, &Lane::ALL).await;
+    let mut envelope = write(LONG);
+    envelope.fingerprint = Some(Fingerprint::from_bytes([1; 16]));
+    let first = call(&ground.gate, envelope.clone());
+    let delivery = next(&mut consumer).await;
+    let other =
+        messages::Envelope { fingerprint: Some(Fingerprint::from_bytes([2; 16])), ..envelope.clone() };
+    let reused = Outcome::Rejected(Rejection::IdempotencyKeyReused);
+    assert_eq!(within(ground.gate.call(other)).await.unwrap(), reused);
+    answer(delivery).await;
+    assert_eq!(within(first).await.unwrap().unwrap(), answer_to(envelope.id));
+    ground.end().await;
+}
+
+pub(crate) async fn an_unanswered_write_is_sent_again_at_half_its_deadline(ground: Ground) {
+    let mut consumer = ground.consume(0, &[Lane::Write]).await;
+    let envelope = write(Duration::from_secs(4));
+    let start = Instant::now();
+    let calling = call(&ground.gate, envelope.clone());
+    let first = next(&mut consumer).await;
+    let again = next(&mut consumer).await;
+    assert!((1800..3000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert_eq!((ids(&first), first.returns, first.queue), (vec![envelope.id], 0, Queue::of(&envelope)));
+    assert_eq!((ids(&again), again.returns, again.queue), (vec![envelope.id], 0, Queue::of(&envelope)));
+    answer(again).await;
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+    // The first copy is answered too; nobody waits for that any more.
+    answer(first).await;
+    ground.end().await;
+}
+
+pub(crate) async fn an_unanswered_read_is_sent_to_a_sibling(ground: Ground) {
+    let mut consumer = ground.consume(0, &[Lane::Read]).await;
+    let envelope = read(LONG);
+    let start = Instant::now();
+    let calling = call(&ground.gate, envelope.clone());
+    let first = next(&mut consumer).await;
+    let again = next(&mut consumer).await;
+    assert!((200..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert_eq!(ids(&again), ids(&first));
+    assert_ne!(again.queue, first.queue);
+    reply(&again).await;
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+    again.receiver.ack().await.unwrap();
+    first.receiver.ack().await.unwrap();
+    ground.end().await;
+}
+
+pub(crate) async fn a_closed_bus_takes_nothing(ground: Ground) {
+    let mut consumer = ground.consume(0, &Lane::ALL).await;
+    let pending = call(&ground.gate, write(LONG));
+    let delivery = next(&mut consumer).await;
+    within(ground.gate.close()).await;
+    within(ground.workers[0].close()).await;
+    let ended = within(pending).await.unwrap().unwrap_err();
+    assert!(!ended.not_executed(), "a worker holds it: {ended:?}");
+    assert!(within(consumer.deliveries.recv()).await.is_none());
+    assert!(matches!(ground.gate.call(write(LONG)).await, Err(BusError::Closed)));
+    let options = ConsumeOptions { worker: "late".to_owned(), lanes: vec![Lane::Read], prefetch: 1 };
+    assert!(matches!(ground.workers[0].consume(options).await, Err(BusError::Closed)));
+    delivery.receiver.ack().await.unwrap();
+}

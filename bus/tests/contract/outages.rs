@@ -1,0 +1,82 @@
+//! A broker of our own, to be killed and throttled.
+
+use crate::{
+    commands::{answer_to, call, ids, read, serve, write},
+    ground::{blocking, connect, consume, down, next, up, within},
+};
+use bus::{BusError, Lane};
+use std::time::{Duration, Instant};
+use testbed::{RabbitMq, Scratch};
+
+/// Starting a broker takes half of this on two busy cores.
+const STARTING: Duration = Duration::from_mins(1);
+
+async fn broker() -> (Scratch, RabbitMq) {
+    blocking(|| {
+        let scratch = Scratch::new().unwrap();
+        let broker = RabbitMq::start(scratch.path()).unwrap();
+        (scratch, broker)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_broker_may_be_killed_and_restarted() {
+    let (_scratch, mut broker) = broker().await;
+    let (gate, worker) = (connect(broker.url(), "gate").await, connect(broker.url(), "worker").await);
+    let mut consumer = consume(&*worker, "worker", &Lane::ALL, 10).await;
+    let pending = write(STARTING);
+    let calling = call(&gate, pending.clone());
+    let held = next(&mut consumer).await;
+    assert_eq!(ids(&held), [pending.id]);
+    let broker = blocking(move || {
+        broker.kill();
+        broker
+    });
+    let mut broker = broker.await;
+    down(&*gate, "").await;
+    down(&*worker, "").await;
+    let start = Instant::now();
+    assert!(matches!(gate.call(write(STARTING)).await, Err(BusError::Unreachable(_))));
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    held.receiver.ack().await.unwrap();
+    let restarted = blocking(move || {
+        broker.restart().unwrap();
+        broker
+    });
+    let _broker = restarted.await;
+    up(&*gate).await;
+    serve(consumer);
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(pending.id));
+    for envelope in [write(STARTING), read(STARTING)] {
+        assert_eq!(within(gate.call(envelope.clone())).await.unwrap(), answer_to(envelope.id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alarm_of_the_broker_refuses_calls_at_once() {
+    let (_scratch, broker) = broker().await;
+    let (gate, worker) = (connect(broker.url(), "gate").await, connect(broker.url(), "worker").await);
+    serve(consume(&*worker, "worker", &Lane::ALL, 10).await);
+    within(gate.call(write(STARTING))).await.unwrap();
+    let broker = throttle(broker, "0").await;
+    // The broker blocks a connection only when it publishes.
+    let pending = call(&gate, write(STARTING));
+    down(&*gate, "blocks publishers").await;
+    let start = Instant::now();
+    let refused = gate.call(write(STARTING)).await.unwrap_err();
+    assert!(matches!(&refused, BusError::Refused(_)), "{refused:?}");
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    let _broker = throttle(broker, "0.6").await;
+    up(&*gate).await;
+    within(pending).await.unwrap().unwrap();
+}
+
+/// Sets the share of the memory above which the broker raises its alarm.
+async fn throttle(broker: RabbitMq, share: &'static str) -> RabbitMq {
+    blocking(move || {
+        broker.ctl(&["set_vm_memory_high_watermark", share]).unwrap();
+        broker
+    })
+    .await
+}
