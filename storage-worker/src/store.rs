@@ -10,6 +10,7 @@
 
 pub mod cassandra;
 pub mod embedded;
+mod group;
 
 use async_trait::async_trait;
 use messages::{CommandId, Document, Fingerprint, Outcome, Record, RecordId, Timestamp, UserName, Version};
@@ -125,7 +126,12 @@ pub trait Store: Send + Sync + 'static {
     async fn create(&self, bucket: BucketId, records: &[Row]) -> Result<(), StoreError>;
 
     /// Reads up to `limit` records in the order of their ids, deleted ones too, beginning behind `after`.
-    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Vec<Row>, StoreError>;
+    async fn scan(
+        &self,
+        bucket: BucketId,
+        after: Option<&RecordId>,
+        limit: u32,
+    ) -> Result<Vec<Row>, StoreError>;
 
     /// Succeeds if the store can serve.
     async fn probe(&self) -> Result<(), StoreError>;
