@@ -20,7 +20,7 @@ use anyhow::{Context, Result, ensure};
 
 pub use cache::cache;
 use cache::{Cache, run};
-use packages::{find_program, need};
+use packages::{ADMINISTRATOR_PATH, find_program, need};
 
 const POM: &str = include_str!("../cassandra/pom.xml");
 
@@ -45,7 +45,7 @@ pub fn rabbitmq() -> Result<PathBuf> {
         let debootstrap = need("debootstrap", "debootstrap", "PENSTOCK_TEST_AMQP_URL")?;
         // In a mount namespace of its own: an interrupted debootstrap leaves its mounts behind.
         let mut command = Command::new("unshare");
-        command.arg("--mount").arg(debootstrap);
+        command.arg("--mount").arg(debootstrap).env("PATH", ADMINISTRATOR_PATH);
         command.args(["--variant=minbase", "--include=rabbitmq-server", "trixie"]).arg(staging);
         run(command, "RabbitMQ 4 (Debian trixie by debootstrap, about a minute)")?;
         fs::write(staging.join("etc/hosts"), "127.0.0.1 localhost\n")?;

@@ -21,6 +21,7 @@
 //! From the bottom up: [`Group`] and [`Process`] are about any child process; [`Node`] is one that can be
 //! restarted; [`RabbitMq`], [`Cassandra`] and [`Redis`] are nodes; [`Services`] is one of each.
 
+mod binary;
 mod cassandra;
 mod group;
 mod http;
@@ -36,6 +37,7 @@ mod scratch;
 mod services;
 mod shared;
 
+pub use binary::binary;
 pub use cassandra::Cassandra;
 pub use group::Group;
 pub use log::Log;

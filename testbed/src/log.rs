@@ -45,9 +45,11 @@ impl Log {
         }
     }
 
-    /// The first line that contains `pattern`.
+    /// The first complete line that contains `pattern`.
     pub fn line_with(&self, pattern: &str) -> Option<String> {
-        self.text().lines().find(|line| line.contains(pattern)).map(str::to_owned)
+        let text = self.text();
+        let mut complete = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        complete.find(|line| line.contains(pattern)).map(str::to_owned)
     }
 
     /// The last 30 lines.

@@ -76,9 +76,10 @@ impl Node {
         self.process.thaw().with_context(|| format!("thawing {}", self.name))
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it has. [`Node::restart`] starts it again.
+    /// Asks it to stop (SIGTERM), thawed if need be, and waits until it has. [`Node::restart`] starts it again.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.process.signal(Signal::TERM)?;
+        self.thaw()?;
         self.process.wait_exit(STOPS_WITHIN).with_context(|| format!("stopping {}", self.name))
     }
 

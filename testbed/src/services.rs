@@ -13,9 +13,6 @@ use crate::{
     shared::{AMQP_URL, CASSANDRA, RABBITMQ_MANAGEMENT_URL, REDIS_URL, set},
 };
 
-/// The variables that name running services, in the order in which they are printed.
-const VARIABLES: [&str; 4] = [AMQP_URL, RABBITMQ_MANAGEMENT_URL, CASSANDRA, REDIS_URL];
-
 /// RabbitMQ, Cassandra and Redis, but for those that the environment already names. Dropping it kills them
 /// and removes their data.
 #[derive(Debug)]
@@ -28,6 +25,9 @@ pub struct Services {
 }
 
 impl Services {
+    /// The variables that name running services.
+    pub const VARIABLES: [&str; 4] = [AMQP_URL, RABBITMQ_MANAGEMENT_URL, CASSANDRA, REDIS_URL];
+
     /// Installs what is missing, then starts one node of each service, at the same time.
     pub fn start() -> Result<Self> {
         if set(AMQP_URL).is_some() != set(RABBITMQ_MANAGEMENT_URL).is_some() {
@@ -65,7 +65,7 @@ impl Services {
             _ => self.redis.as_ref().map(Redis::url),
         };
         let value = |name: &str| started(name).or_else(|| set(name));
-        VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
+        Self::VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
     }
 }
 

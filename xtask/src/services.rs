@@ -85,6 +85,10 @@ fn up(state: &State) -> Result<ExitCode> {
         let log = File::create(state.log())?;
         let mut command = Command::new(env::current_exe()?);
         command.args(["services", "hold"]).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // A shell may still export the variables of services that are down.
+        for name in Services::VARIABLES {
+            command.env_remove(name);
+        }
         let mut holder = command.spawn().context("starting the process that holds the services")?;
         eprintln!("xtask: starting the services, log in {}", state.log().display());
         wait_for("the services", UP_WITHIN, || {

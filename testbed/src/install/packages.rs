@@ -8,6 +8,9 @@ use anyhow::{Result, bail};
 
 use super::cache::{Cache, run};
 
+/// The PATH of a person who became root without logging in may lack sbin, which dpkg and debootstrap need.
+pub(super) const ADMINISTRATOR_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The program `name`, out of Debian's `package` if need be. `instead` is the variable that makes it needless.
 pub(super) fn need(name: &str, package: &str, instead: &str) -> Result<PathBuf> {
     provide(|| find_program(name), name, package, instead)
@@ -51,7 +54,7 @@ fn apt_get(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     // Others than the testbed may be at it too.
     command.args(["--yes", "-oDPkg::Lock::Timeout=300"]).args(arguments);
-    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command.env("DEBIAN_FRONTEND", "noninteractive").env("PATH", ADMINISTRATOR_PATH);
     command
 }
 

@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::amqp::Connection;
 use crate::http::{Endpoint, Response, segment};
 
 /// The policies a Penstock broker runs with.
@@ -23,8 +24,12 @@ pub struct QueueInfo {
     pub name: String,
     /// `quorum`, `classic` or `stream`.
     pub kind: String,
+    /// Messages ready for a consumer, at this moment. When all consumers are gone, these are all there are.
+    /// 0 of a stream, where nothing is ever outstanding, of an exclusive queue, which tells nobody, and of a
+    /// quorum queue without a leader, as for a moment after a restart.
+    pub ready: u64,
     /// Messages ready or unacknowledged. Of a quorum queue it is the number of up to a second ago (of up to
-    /// five on a broker that the testbed did not start). 0 of a stream: nothing is ever outstanding there.
+    /// five on a broker that the testbed did not start). 0 of a stream.
     pub messages: u64,
     /// Consumers, active or waiting.
     pub consumers: u64,
@@ -96,18 +101,23 @@ impl Broker {
         for consumer in items(&listed) {
             *consumers.entry(text(&consumer["queue"]["name"])).or_default() += 1;
         }
-        let mut queues: Vec<QueueInfo> = items(&queues)
-            .iter()
-            .map(|queue| QueueInfo {
-                name: text(&queue["name"]).to_owned(),
-                kind: text(&queue["type"]).to_owned(),
+        let authority = self.url.trim_start_matches("amqp://");
+        let mut connection = Connection::open(authority, vhost)?;
+        let mut found = Vec::new();
+        for queue in items(&queues) {
+            let (name, kind) = (text(&queue["name"]), text(&queue["type"]));
+            found.push(QueueInfo {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+                // A stream has no depth: consumers do not take anything away.
+                ready: if kind == "stream" { 0 } else { connection.ready(name)?.unwrap_or_default() },
                 messages: queue["messages"].as_u64().unwrap_or_default(),
-                consumers: consumers.get(text(&queue["name"])).copied().unwrap_or_default(),
+                consumers: consumers.get(name).copied().unwrap_or_default(),
                 policy: queue["policy"].as_str().map(str::to_owned),
-            })
-            .collect();
-        queues.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(queues)
+            });
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
     }
 
     /// What the management API answers to a GET, for example of `/api/overview`.

@@ -98,7 +98,8 @@ fn quorum_queues_keep_their_messages_over_a_kill(rabbitmq: &mut RabbitMq) {
     for _ in 0..3 {
         publish(rabbitmq.broker(), "kill", "penstock.deferred.0", &json!({"delivery_mode": 2}));
     }
-    wait_for_messages(rabbitmq.broker(), "kill", "penstock.deferred.0", 3);
+    assert_eq!(rabbitmq.broker().queues("kill").unwrap()[0].ready, 3, "the count of this moment");
+    rabbitmq.settle().unwrap();
     rabbitmq.kill();
     rabbitmq.broker().queues("kill").unwrap_err();
     rabbitmq.restart().unwrap();

@@ -7,14 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use testbed::{Scratch, install};
-
-const NAMES: [&str; 4] = [
-    "PENSTOCK_TEST_AMQP_URL",
-    "PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL",
-    "PENSTOCK_TEST_CASSANDRA",
-    "PENSTOCK_TEST_REDIS_URL",
-];
+use testbed::{Scratch, Services, install};
 
 /// A cache that borrows what is installed in the real one, so that the services of the person who runs the
 /// tests are not touched.
@@ -46,7 +39,7 @@ impl Sandbox {
     pub(crate) fn xtask(&self, arguments: &[&str], running: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(arguments).env("PENSTOCK_TEST_CACHE", self.cache());
-        for name in NAMES {
+        for name in Services::VARIABLES {
             if running.contains(&name) {
                 command.env(name, "elsewhere");
             } else {
