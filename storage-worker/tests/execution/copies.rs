@@ -1,0 +1,125 @@
+//! A command comes again: redelivered, sent again by its gate, or by its client. It has one effect and one answer.
+
+use crate::fixture::{Fixture, envelope, id, late};
+use messages::{Command, CommandId, Envelope, Fingerprint, Outcome, Rejection, command::CloseOperation};
+use std::sync::Arc;
+use storage_worker::store::Store;
+
+pub(crate) async fn a_copy_is_answered_as_the_first_was(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let first = fixture.replace("a", "{\"n\":1}");
+    let answer = fixture.run(&first).await;
+    fixture.run(&fixture.replace("a", "{\"n\":2}")).await;
+    assert_eq!(fixture.run(&first).await, answer);
+    assert_eq!(
+        fixture.run(&late(first)).await,
+        answer,
+        "the receipt is looked up before the deadline is judged"
+    );
+    assert_eq!(fixture.read("a").await, Some((2, "{\"n\":2}".to_owned())));
+}
+
+pub(crate) async fn a_copy_of_a_refused_command_is_refused_again(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let delete = fixture.delete("a");
+    let refused = fixture.run(&delete).await;
+    assert!(matches!(refused, Outcome::Rejected(Rejection::RecordNotFound { .. })), "{refused:?}");
+    fixture.run(&fixture.replace("a", "1")).await;
+    assert_eq!(fixture.run(&delete).await, refused);
+    assert_eq!(fixture.read("a").await, Some((1, "1".to_owned())));
+}
+
+pub(crate) async fn a_copy_of_a_create_raises_nothing(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let create = fixture.create("1");
+    let answer = fixture.run(&create).await;
+    let record = create.record().unwrap();
+    fixture.run(&fixture.replace(record.as_str(), "2")).await;
+    assert_eq!(fixture.run(&create).await, answer);
+    assert_eq!(fixture.read(record.as_str()).await, Some((2, "2".to_owned())));
+    fixture.run(&fixture.delete(record.as_str())).await;
+    assert_eq!(fixture.run(&create).await, answer);
+    assert_eq!(fixture.run(&late(create)).await, answer);
+    assert_eq!(fixture.read(record.as_str()).await, None);
+}
+
+pub(crate) async fn a_late_command_never_takes_effect(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    for command in [fixture.replace("a", "1"), fixture.create("1")] {
+        let record = command.record().unwrap();
+        let expired = Outcome::Rejected(Rejection::Expired);
+        assert_eq!(fixture.run(&late(command.clone())).await, expired);
+        // A copy that was on its way when the deadline passed: its worker believes that it is in time.
+        let woken = fixture.run(&command).await;
+        assert_eq!(fixture.read(record.as_str()).await, None, "answered {woken:?}");
+    }
+}
+
+fn close(fixture: &Fixture, operation: &Envelope) -> Envelope {
+    let creates = matches!(operation.command, Command::CreateRecord(_));
+    envelope(Command::CloseOperation(CloseOperation {
+        operation: operation.id,
+        collection: fixture.collection.clone(),
+        record: operation.record().unwrap(),
+        creates,
+    }))
+}
+
+pub(crate) async fn a_closed_operation_never_takes_effect(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    for operation in [fixture.replace("a", "1"), fixture.create("1")] {
+        let expired = Outcome::Rejected(Rejection::Expired);
+        assert_eq!(fixture.run(&close(&fixture, &operation)).await, expired);
+        fixture.run(&operation).await;
+        assert_eq!(fixture.read(operation.record().unwrap().as_str()).await, None);
+        assert_eq!(fixture.run(&close(&fixture, &operation)).await, expired, "closing twice says the same");
+    }
+}
+
+pub(crate) async fn closing_tells_what_was_done(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    for operation in [fixture.replace("a", "1"), fixture.create("1"), fixture.delete("none")] {
+        let outcome = fixture.run(&operation).await;
+        assert_eq!(fixture.run(&close(&fixture, &operation)).await, outcome);
+    }
+    assert_eq!(fixture.read("a").await, Some((1, "1".to_owned())));
+}
+
+pub(crate) async fn a_command_refused_for_its_collection_stays_refused(store: Arc<dyn Store>) {
+    let fixture = Fixture::without_collection(store);
+    for command in [fixture.replace("a", "1"), fixture.create("1")] {
+        let refused = fixture.run(&command).await;
+        assert!(matches!(refused, Outcome::Rejected(Rejection::CollectionNotFound { .. })), "{refused:?}");
+        fixture.create_collection().await;
+        assert_eq!(fixture.run(&command).await, refused);
+        assert_eq!(fixture.read(command.record().unwrap().as_str()).await, None);
+        fixture.run(&fixture.replace("b", "1")).await;
+        assert_eq!(fixture.read("b").await, Some((1, "1".to_owned())), "a new collection is there at once");
+        fixture.drop_collection().await;
+        // Settings are trusted for a while: until the collection is seen to be gone.
+        while fixture.read_anything().await {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+pub(crate) async fn a_key_used_for_another_request_is_refused(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let keyed = |text, print: u8| Envelope {
+        id: CommandId::new(uuid::Uuid::from_u128(7)),
+        fingerprint: Some(Fingerprint::from_bytes([print; 16])),
+        ..fixture.replace("a", text)
+    };
+    let answer = fixture.run(&keyed("1", 1)).await;
+    assert_eq!(fixture.run(&keyed("2", 2)).await, Outcome::Rejected(Rejection::IdempotencyKeyReused));
+    assert_eq!(fixture.run(&keyed("1", 1)).await, answer);
+    assert_eq!(fixture.read("a").await, Some((1, "1".to_owned())));
+}
+
+impl Fixture {
+    async fn read_anything(&self) -> bool {
+        let read = messages::record::ReadRecord { collection: self.collection.clone(), record: id("b") };
+        let outcome = self.run(&envelope(Command::ReadRecord(read))).await;
+        !matches!(outcome, Outcome::Rejected(Rejection::CollectionNotFound { .. }))
+    }
+}

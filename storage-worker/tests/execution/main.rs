@@ -1,0 +1,56 @@
+//! Commands carried out against real stores: what a copy, a late one, a second worker or a store that does not know
+//! may do, and what they may not. Each promise is kept over both stores.
+
+mod copies;
+mod fixture;
+mod lists;
+mod unknown;
+mod writers;
+
+/// Makes a test of every promise on every store.
+macro_rules! promises {
+    ($($file:ident { $($promise:ident)+ })+) => {
+        mod embedded {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $promise() {
+                    let directory = tempfile::tempdir().unwrap();
+                    let store = storage_worker::store::embedded::EmbeddedStore::open(directory.path()).unwrap();
+                    crate::$file::$promise(std::sync::Arc::new(store)).await;
+                }
+            )+)+
+        }
+        mod cassandra {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $promise() {
+                    crate::$file::$promise(std::sync::Arc::new(crate::fixture::cassandra().await)).await;
+                }
+            )+)+
+        }
+    };
+}
+
+promises! {
+    copies {
+        a_copy_is_answered_as_the_first_was
+        a_copy_of_a_refused_command_is_refused_again
+        a_copy_of_a_create_raises_nothing
+        a_late_command_never_takes_effect
+        a_closed_operation_never_takes_effect
+        closing_tells_what_was_done
+        a_command_refused_for_its_collection_stays_refused
+        a_key_used_for_another_request_is_refused
+    }
+    writers {
+        two_workers_on_one_bucket_lose_nothing
+        contended_commands_share_their_statements
+    }
+    unknown {
+        a_write_of_unknown_end_has_one_effect
+    }
+    lists {
+        a_list_holds_every_record_once
+        a_successor_of_a_dropped_collection_is_empty
+    }
+}
