@@ -1,0 +1,11 @@
+//! Accounts: records of `_users` whose passwords only gates ever see.
+
+mod document;
+mod first_admin;
+mod password;
+mod throttle;
+
+pub(crate) use document::Account;
+pub use first_admin::{FirstAdmin, ensure_first_admin};
+pub(crate) use password::{Passwords, check_strength};
+pub(crate) use throttle::Throttle;

@@ -1,0 +1,119 @@
+//! What the service cannot do just now.
+
+use super::{Effect, Problem};
+use crate::sessions::SessionsError;
+use bus::BusError;
+use http::{StatusCode, header};
+
+/// Why the service cannot answer.
+#[derive(Debug)]
+pub(crate) enum ServiceError {
+    /// Sessions cannot be looked up: nobody gets in.
+    SessionsUnavailable(SessionsError),
+    /// An account was changed, but its sessions could not be ended.
+    SessionsNotEnded(SessionsError),
+    /// The command never reached a queue.
+    BrokerUnavailable(BusError),
+    /// The command may take effect, now or later. `operation`: where to ask.
+    OutcomeUnknown { source: BusError, operation: Option<String> },
+    /// A read without an answer in time. It has no effect either way.
+    ReadTimedOut(BusError),
+    /// More requests at once than the gate takes.
+    Overloaded,
+    /// A failure of the gate itself.
+    Internal(String),
+}
+
+impl From<BusError> for ServiceError {
+    fn from(error: BusError) -> Self {
+        match error {
+            BusError::Unreachable(_) | BusError::Unroutable(_) | BusError::Refused(_) | BusError::Closed => {
+                Self::BrokerUnavailable(error)
+            }
+            BusError::TimedOut(_) | BusError::Broken(_) => {
+                Self::OutcomeUnknown { source: error, operation: None }
+            }
+        }
+    }
+}
+
+impl ServiceError {
+    pub(super) fn problem(&self) -> Problem {
+        match self {
+            Self::SessionsUnavailable(_) => unavailable(
+                "sessions-unavailable",
+                "Sessions cannot be checked",
+                "the session store does not answer; nothing was done",
+            ),
+            Self::SessionsNotEnded(_) => Problem {
+                outcome: Effect::Unknown,
+                ..unavailable(
+                    "sessions-not-ended",
+                    "The account was changed, its sessions were not ended",
+                    "the session store does not answer; send the request again",
+                )
+            },
+            Self::BrokerUnavailable(_) => unavailable(
+                "queue-unavailable",
+                "The queue takes no commands",
+                "the command was not queued and never takes effect",
+            ),
+            Self::OutcomeUnknown { operation, .. } => unknown(operation.as_deref()),
+            Self::ReadTimedOut(_) => Problem::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "read-timed-out",
+                "No answer in time",
+                Effect::NotExecuted,
+                "no storage worker answered in time; a read has no effect and can be repeated",
+            )
+            .retry_after(1),
+            Self::Overloaded => unavailable(
+                "overloaded",
+                "Too many requests at once",
+                "the service is at its limit of concurrent requests; nothing was done",
+            ),
+            Self::Internal(_) => Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Internal error",
+                Effect::Unknown,
+                "the service failed; its log says why under this Request-Id",
+            ),
+        }
+    }
+
+    /// Writes down what clients are not told.
+    pub(super) fn log(&self) {
+        match self {
+            Self::SessionsUnavailable(error) | Self::SessionsNotEnded(error) => {
+                tracing::warn!(error.message = %error, "sessions unavailable: {error}");
+            }
+            Self::BrokerUnavailable(error) | Self::ReadTimedOut(error) => {
+                tracing::warn!(error.message = %error, "command not executed: {error}");
+            }
+            Self::OutcomeUnknown { source, .. } => {
+                tracing::warn!(error.message = %source, "outcome unknown: {source}");
+            }
+            Self::Overloaded => tracing::warn!("too many requests at once"),
+            Self::Internal(error) => tracing::error!(error.message = error, "internal error: {error}"),
+        }
+    }
+}
+
+fn unavailable(kind: &'static str, title: &'static str, detail: &'static str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, title, Effect::NotExecuted, detail).retry_after(1)
+}
+
+fn unknown(operation: Option<&str>) -> Problem {
+    let problem = Problem::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "outcome-unknown",
+        "The outcome is unknown",
+        Effect::Unknown,
+        "the command was queued, but no outcome came in time; the operation settles it for good",
+    );
+    match operation {
+        Some(address) => problem.member("operation", address).header(header::LOCATION, address),
+        None => problem,
+    }
+}

@@ -1,0 +1,103 @@
+//! The address of an operation: all that is needed to settle it, signed, so that any gate can.
+
+use crate::signing::{Purpose, SigningKeys};
+use messages::{
+    Command, CommandId, Envelope, Timestamp, UserName,
+    command::{CloseOperation, KEYED_RECEIPT_LIFETIME, RECEIPT_LIFETIME},
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A create under a minted id leaves its record as its receipt; after a deletion, that is kept for 30 days.
+const MINTED_LIFETIME: Duration = Duration::from_secs(29 * 24 * 3600);
+/// What clocks may differ by, and commands may be early.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// A command whose client may ask later what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Operation {
+    /// Whose it is.
+    #[serde(rename = "u")]
+    pub(crate) owner: UserName,
+    /// How to settle it.
+    #[serde(rename = "c")]
+    pub(crate) close: CloseOperation,
+    /// Until when it may take effect by itself.
+    #[serde(rename = "d")]
+    pub(crate) deadline: Timestamp,
+    /// After that nobody remembers what became of it.
+    #[serde(rename = "g")]
+    pub(crate) gone: Timestamp,
+}
+
+impl Operation {
+    /// Of a command; none for a read, which has no effect that could be in doubt.
+    pub(crate) fn of(envelope: &Envelope) -> Option<Self> {
+        if envelope.command.is_read() {
+            return None;
+        }
+        let creates = matches!(envelope.command, Command::CreateRecord(_)) && envelope.fingerprint.is_none();
+        let lifetime = match envelope.fingerprint {
+            _ if creates => MINTED_LIFETIME,
+            Some(_) => KEYED_RECEIPT_LIFETIME,
+            None => RECEIPT_LIFETIME,
+        };
+        let close = CloseOperation {
+            operation: envelope.id,
+            collection: envelope.command.collection().clone(),
+            record: envelope.record()?,
+            creates,
+        };
+        let gone = envelope.issued.after(lifetime.saturating_sub(MARGIN));
+        Some(Self { owner: envelope.principal.name(), close, deadline: envelope.deadline, gone })
+    }
+
+    /// Where to ask.
+    pub(crate) fn address(&self, keys: &SigningKeys) -> String {
+        // Unwrap safety: a struct of names and numbers is always JSON.
+        let payload = serde_json::to_vec(self).unwrap_or_default();
+        format!("/v1/operations/{}", keys.sign(Purpose::Operation, &payload))
+    }
+
+    /// From the last part of an address.
+    pub(crate) fn redeem(keys: &SigningKeys, signed: &str) -> Option<Self> {
+        serde_json::from_slice(&keys.verify(Purpose::Operation, signed)?).ok()
+    }
+
+    /// The command in doubt.
+    pub(crate) fn id(&self) -> CommandId {
+        self.close.operation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use messages::{Principal, record::DeleteRecord};
+
+    #[test]
+    fn an_address_carries_the_whole_operation_and_is_signed() {
+        let keys = SigningKeys::random();
+        let delete = DeleteRecord {
+            collection: "orders".parse().unwrap(),
+            record: "a".parse().unwrap(),
+            precondition: messages::Precondition::default(),
+        };
+        let envelope = Envelope {
+            id: CommandId::new(uuid::Uuid::now_v7()),
+            issued: Timestamp::from_micros(0),
+            deadline: Timestamp::from_micros(10_000_000),
+            principal: Principal::Service,
+            trace: None,
+            fingerprint: None,
+            command: Command::DeleteRecord(delete),
+        };
+        let operation = Operation::of(&envelope).unwrap();
+        let address = operation.address(&keys);
+        let signed = address.strip_prefix("/v1/operations/").unwrap();
+        assert_eq!(Operation::redeem(&keys, signed), Some(operation.clone()));
+        assert_eq!(Operation::redeem(&SigningKeys::random(), signed), None);
+        assert!(operation.gone > operation.deadline);
+        assert!(!operation.close.creates);
+    }
+}

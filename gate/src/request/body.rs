@@ -1,0 +1,156 @@
+//! Bodies: of a known media type, of bounded length, and whole in bounded time.
+
+use crate::{
+    error::{ApiError, RequestError},
+    gate::Gate,
+};
+use axum::extract::{FromRequest, Request};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::{HeaderMap, header};
+use messages::{Document, record::Patch};
+use std::{sync::Arc, time::Duration};
+
+/// The most operations of one JSON Patch.
+pub(crate) const MAX_PATCH_OPERATIONS: usize = 1000;
+
+/// How much of a body that is too large is still taken in, so that its client gets to read why it was refused.
+const DRAIN_BYTES: usize = 8 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+const JSON: &[&str] = &["application/json"];
+const PATCHES: &[&str] = &["application/merge-patch+json", "application/json-patch+json"];
+
+/// A JSON document as a body, and its bytes.
+pub(crate) struct JsonBody {
+    pub(crate) document: Document,
+    pub(crate) bytes: Bytes,
+}
+
+/// A patch as a body, and its bytes.
+pub(crate) struct PatchBody {
+    pub(crate) patch: Patch,
+    pub(crate) bytes: Bytes,
+}
+
+impl FromRequest<Arc<Gate>> for JsonBody {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, gate: &Arc<Gate>) -> Result<Self, ApiError> {
+        let media = media_type(request.headers());
+        let is_json = |media: &str| {
+            media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+        };
+        if !media.is_some_and(|media| is_json(&media) && !PATCHES.contains(&media.as_str())) {
+            return Err(RequestError::UnsupportedMediaType { accepted: JSON }.into());
+        }
+        let bytes = read(request, gate).await?;
+        Ok(Self { document: Document::parse(&bytes)?, bytes })
+    }
+}
+
+impl FromRequest<Arc<Gate>> for PatchBody {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, gate: &Arc<Gate>) -> Result<Self, ApiError> {
+        let media = media_type(request.headers());
+        let Some(kind) = PATCHES.iter().position(|patch| media.as_deref() == Some(patch)) else {
+            return Err(RequestError::UnsupportedMediaType { accepted: PATCHES }.into());
+        };
+        let bytes = read(request, gate).await?;
+        let document = Document::parse(&bytes)?;
+        let patch = if kind == 0 {
+            Patch::Merge(document)
+        } else {
+            check_operations(&document)?;
+            Patch::Json(document)
+        };
+        Ok(Self { patch, bytes })
+    }
+}
+
+/// Without parameters, in lower case.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    Some(value.split(';').next()?.trim().to_ascii_lowercase())
+}
+
+/// A JSON Patch (RFC 6902) that could apply to something.
+fn check_operations(document: &Document) -> Result<(), RequestError> {
+    let patch: json_patch::Patch = super::fields::read(document)?;
+    if patch.len() > MAX_PATCH_OPERATIONS {
+        return Err(RequestError::InvalidDocument {
+            pointer: format!("/{MAX_PATCH_OPERATIONS}"),
+            detail: format!("a patch has at most {MAX_PATCH_OPERATIONS} operations"),
+        });
+    }
+    Ok(())
+}
+
+async fn read(request: Request, gate: &Gate) -> Result<Bytes, RequestError> {
+    let limit = gate.settings.max_body_bytes;
+    let waits = request.headers().contains_key(header::EXPECT);
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let announced = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let mut stream = request.into_body().into_data_stream();
+    if announced.is_some_and(|length| length > limit) {
+        if !waits {
+            drain(stream).await;
+        }
+        return Err(RequestError::BodyTooLarge { limit });
+    }
+    let collect = async {
+        let mut body = BytesMut::with_capacity(announced.unwrap_or_default());
+        while let Some(chunk) = stream.next().await {
+            body.extend_from_slice(&chunk.map_err(|_| RequestError::BodyBrokeOff)?);
+            if body.len() > limit {
+                return Err(RequestError::BodyTooLarge { limit });
+            }
+        }
+        Ok(body.freeze())
+    };
+    match tokio::time::timeout(gate.settings.body_timeout, collect).await {
+        Ok(Err(error @ RequestError::BodyTooLarge { .. })) => {
+            drain(stream).await;
+            Err(error)
+        }
+        Ok(body) => body,
+        Err(_) => Err(RequestError::BodyTimedOut),
+    }
+}
+
+/// Throws away what still comes, within limits.
+async fn drain(mut stream: axum::body::BodyDataStream) {
+    let rest = async {
+        let mut seen = 0;
+        while let Some(Ok(chunk)) = stream.next().await {
+            seen += chunk.len();
+            if seen > DRAIN_BYTES {
+                break;
+            }
+        }
+    };
+    // Whoever is slower than that may find the connection closed.
+    let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pointer_of(text: &str) -> String {
+        match check_operations(&Document::parse(text.as_bytes()).unwrap()) {
+            Err(RequestError::InvalidDocument { pointer, .. }) => pointer,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_patch_is_checked_before_it_is_queued() {
+        let good = r#"[{"op":"test","path":"/a","value":1},{"op":"move","from":"/a","path":"/b"}]"#;
+        assert!(check_operations(&Document::parse(good.as_bytes()).unwrap()).is_ok());
+        assert_eq!(pointer_of("{}"), "");
+        assert_eq!(pointer_of(r#"[{"op":"remove","path":"/a"},{"op":"grow","path":"/a"}]"#), "/1/op");
+        assert_eq!(pointer_of(r#"[{"op":"add","path":"/a"}]"#), "/0");
+        let many = vec![r#"{"op":"remove","path":"/a"}"#; MAX_PATCH_OPERATIONS + 1].join(",");
+        assert_eq!(pointer_of(&format!("[{many}]")), "/1000");
+    }
+}

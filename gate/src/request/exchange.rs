@@ -1,0 +1,133 @@
+//! One request while it is being served: how it is known in logs, and what it is part of.
+
+use crate::error::ApiError;
+use axum::extract::FromRequestParts;
+use http::{HeaderMap, request::Parts};
+use messages::CommandId;
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// Clones share what is learned about the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Exchange(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    request_id: String,
+    traceparent: String,
+    command: OnceLock<CommandId>,
+    queued_micros: AtomicU64,
+}
+
+impl Exchange {
+    /// Takes over the client's own names, if it sent sane ones.
+    pub(crate) fn begin(headers: &HeaderMap) -> Self {
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let request_id = header("request-id").filter(|id| is_sane(id)).map(str::to_owned);
+        Self(Arc::new(Inner {
+            request_id: request_id.unwrap_or_else(|| Uuid::now_v7().to_string()),
+            traceparent: child_of(header("traceparent")),
+            command: OnceLock::new(),
+            queued_micros: AtomicU64::new(0),
+        }))
+    }
+
+    pub(crate) fn request_id(&self) -> &str {
+        &self.0.request_id
+    }
+
+    /// W3C Trace Context.
+    pub(crate) fn traceparent(&self) -> &str {
+        &self.0.traceparent
+    }
+
+    /// The trace's part of it.
+    pub(crate) fn trace_id(&self) -> &str {
+        self.0.traceparent.get(3..35).unwrap_or_default()
+    }
+
+    /// The command that the request became; the first, if it became several.
+    pub(crate) fn command(&self) -> Option<CommandId> {
+        self.0.command.get().copied()
+    }
+
+    pub(crate) fn became(&self, command: CommandId) {
+        let _ = self.0.command.set(command);
+    }
+
+    /// How long it waited for outcomes.
+    pub(crate) fn queued(&self) -> Duration {
+        Duration::from_micros(self.0.queued_micros.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn waited(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.queued_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Exchange {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let exchange = parts.extensions.get::<Self>().cloned();
+        exchange.ok_or_else(|| ApiError::internal("a route outside of the observed ones"))
+    }
+}
+
+fn is_sane(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b))
+}
+
+/// A span of our own in the caller's trace, or in a new one.
+fn child_of(parent: Option<&str>) -> String {
+    let span = rand::random::<u64>() | 1;
+    match parent.filter(|parent| is_traceparent(parent)) {
+        Some(parent) => format!("00-{}-{span:016x}-{}", &parent[3..35], &parent[53..55]),
+        None => format!("00-{:032x}-{span:016x}-00", rand::random::<u128>() | 1),
+    }
+}
+
+fn is_traceparent(text: &str) -> bool {
+    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, span, flags] = parts[..] else { return false };
+    [version.len(), trace.len(), span.len(), flags.len()] == [2, 32, 16, 2]
+        && parts.iter().all(|part| hex(part))
+        && version != "ff"
+        && trace.bytes().any(|b| b != b'0')
+        && span.bytes().any(|b| b != b'0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_trace_goes_on_and_nonsense_begins_a_new_one() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let child = child_of(Some(parent));
+        assert!(is_traceparent(&child) && child.starts_with(&parent[..36]) && child.ends_with("-01"));
+        assert_ne!(child, parent);
+        for bad in
+            [None, Some("00-0"), Some(&parent.to_uppercase()[..]), Some(&parent.replace("4bf9", "4bg9"))]
+        {
+            let child = child_of(bad);
+            assert!(is_traceparent(&child) && !child.contains("2f3577b3"), "{child}");
+        }
+    }
+
+    #[test]
+    fn only_a_sane_request_id_is_taken_over() {
+        let mut headers = HeaderMap::new();
+        headers.insert("request-id", "abc-1".parse().unwrap());
+        assert_eq!(Exchange::begin(&headers).request_id(), "abc-1");
+        headers.insert("request-id", "a b\"".parse().unwrap());
+        assert_eq!(Exchange::begin(&headers).request_id().len(), 36);
+    }
+}

@@ -1,0 +1,61 @@
+//! Whether the process lives, and whether it can serve.
+
+use crate::gate::Gate;
+use axum::{Json, extract::State, response::Response};
+use bus::Health;
+use http::StatusCode;
+use serde::Serialize;
+use std::sync::Arc;
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    dependencies: Dependencies,
+}
+
+#[derive(Serialize)]
+struct Dependencies {
+    queue: Dependency,
+    sessions: Dependency,
+}
+
+#[derive(Serialize)]
+struct Dependency {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+/// `GET /livez`
+pub(super) async fn is_alive() -> Response {
+    super::session::private(StatusCode::OK, Json(serde_json::json!({ "status": "alive" })))
+}
+
+/// `GET /readyz`
+pub(super) async fn is_ready(State(gate): State<Arc<Gate>>) -> Response {
+    let queue = match &*gate.bus.health().borrow() {
+        Health::Up => Dependency::up(),
+        Health::Down(why) => Dependency::down(why.clone()),
+    };
+    let sessions = match gate.sessions.check().await {
+        Ok(()) => Dependency::up(),
+        Err(error) => Dependency::down(error.to_string()),
+    };
+    let (code, status) = match queue.ok && sessions.ok {
+        _ if gate.stopper.is_stopped() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    let dependencies = Dependencies { queue, sessions };
+    super::session::private(code, Json(Readiness { status, dependencies }))
+}
+
+impl Dependency {
+    fn up() -> Self {
+        Self { ok: true, detail: None }
+    }
+
+    fn down(why: String) -> Self {
+        Self { ok: false, detail: Some(why) }
+    }
+}

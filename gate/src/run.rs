@@ -1,0 +1,49 @@
+//! The gate as a process of its own: RabbitMQ on one side, Redis on the other.
+
+use crate::{
+    account::ensure_first_admin,
+    config::Config,
+    gate::Backends,
+    server::{listen, serve},
+    sessions::RedisSessions,
+    signing::SigningKeys,
+};
+use bus::{AmqpBus, AmqpConfig, Bus};
+use process::{ConfigError, Secret, Stopper};
+use std::sync::Arc;
+
+/// Runs a gate until a signal stops it.
+///
+/// # Errors
+/// [`ConfigError`] when something set cannot work; others when it cannot listen.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let amqp = AmqpConfig::new(&config.amqp_urls, config.name)
+        .map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))?;
+    let sessions = RedisSessions::connect(&config.redis_url, config.sessions.lifetimes())
+        .map_err(|error| ConfigError(format!("REDIS_URL: {error}")))?;
+    let stopper = Stopper::on_signals()?;
+    let listener = listen(config.bind)?;
+    tracing::info!(url.full = %format_args!("http://{}", listener.local_addr()?), "gate listens");
+    let bus: Arc<dyn Bus> = Arc::new(AmqpBus::connect(amqp));
+    let keys = config.signing_keys_file.unwrap_or_else(own_keys);
+    if let Some(password) = config.admin_password_file {
+        tokio::spawn(create_first_admin(Arc::clone(&bus), password, stopper.clone()));
+    }
+    let backends = Backends { bus: Arc::clone(&bus), sessions: Arc::new(sessions), keys };
+    let served = serve(listener, backends, config.settings, stopper).await;
+    bus.close().await;
+    served
+}
+
+async fn create_first_admin(bus: Arc<dyn Bus>, password: Secret, stopper: Stopper) {
+    if let Err(error) = ensure_first_admin(&*bus, &password, &stopper).await {
+        tracing::error!(error.message = %error, "no first admin: {error:#}");
+    }
+}
+
+fn own_keys() -> SigningKeys {
+    tracing::warn!(
+        "SIGNING_KEYS_FILE is not set: cursors and operation addresses are good at this gate only"
+    );
+    SigningKeys::random()
+}

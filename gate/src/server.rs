@@ -1,0 +1,65 @@
+//! From a listener to answers, and back to silence.
+
+use crate::{
+    config::Settings,
+    gate::{Backends, Gate},
+    observe, routes,
+};
+use anyhow::Context;
+use axum::{Router, middleware};
+use axum_server::{Handle, accept::NoDelayAcceptor};
+use process::Stopper;
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Requests of one HTTP/2 connection at once.
+const MAX_STREAMS: u32 = 256;
+
+/// Listens at an address; port 0 takes a free one.
+///
+/// # Errors
+/// When the address cannot be listened at.
+pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).with_context(|| format!("cannot listen at {address}"))
+}
+
+/// Serves the API until told to stop; then stays ready to answer for [`Settings::shutdown_linger`], finishes what is
+/// in flight within [`Settings::shutdown_grace`], and returns. Backends need not be up yet.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub async fn serve(
+    listener: TcpListener,
+    backends: Backends,
+    settings: Settings,
+    stopper: Stopper,
+) -> anyhow::Result<()> {
+    let handle = Handle::new();
+    let mut server = axum_server::from_tcp(listener)?
+        .acceptor(NoDelayAcceptor::new())
+        .handle(handle.clone())
+        .first_request_timeout(settings.header_timeout);
+    server.http_builder().http1().header_read_timeout(settings.header_timeout);
+    server.http_builder().http2().max_concurrent_streams(MAX_STREAMS);
+    let gate = Arc::new(Gate::new(backends, settings.clone(), stopper.clone()).await?);
+    let closing = tokio::spawn(async move {
+        stopper.stopped().await;
+        tokio::time::sleep(settings.shutdown_linger).await;
+        handle.graceful_shutdown(Some(settings.shutdown_grace));
+    });
+    let served = server.serve(router(gate).into_make_service()).await;
+    closing.abort();
+    Ok(served?)
+}
+
+/// All routes, with what is around every request.
+fn router(gate: Arc<Gate>) -> Router {
+    routes::router()
+        .layer(CatchPanicLayer::custom(observe::panicked))
+        .layer(middleware::from_fn_with_state(Arc::clone(&gate), observe::admit))
+        .layer(middleware::from_fn_with_state(Arc::clone(&gate), observe::observe))
+        .with_state(gate)
+}
