@@ -84,7 +84,11 @@ pub(crate) async fn call<T: Transport + Sync>(
             outcome = seat.outcome() => return Ok(outcome),
             Some(report) = reports.recv() => {
                 if let Some(error) = call.judge(report, &mut last_error) {
-                    return Err(error);
+                    // A read that its queue would not take may still be taken by another.
+                    if queue.lane == Lane::Write || second_chance.take().is_none() {
+                        return Err(error);
+                    }
+                    call.send(second_queue(queue));
                 }
             }
             () = sleep_until(start + total) => return Err(call.give_up(last_error, total)),

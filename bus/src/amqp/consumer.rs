@@ -36,7 +36,7 @@ struct Consumption {
     tasks: TaskTracker,
 }
 
-/// Consumes all shards of some lanes; returns when all of them deliver.
+/// Consumes all shards of some lanes; returns when all of them deliver. One whose node is down will, later.
 pub(super) async fn start(
     options: &ConsumeOptions,
     wires: &Wires,
@@ -61,15 +61,15 @@ pub(super) async fn start(
         tasks: tasks.clone(),
     };
     cancel_with_the_last_listener(&consumption);
-    let established = queues.into_iter().map(|queue| {
+    let tried = queues.into_iter().map(|queue| {
         let (sender, receiver) = oneshot::channel();
         tasks.spawn(Shard::new(queue, consumption.clone(), sender).run());
         receiver
     });
     let consumer = Consumer { deliveries, cancel };
-    if timeout(ESTABLISHING, join_all(established)).await.is_err() {
+    if timeout(ESTABLISHING, join_all(tried)).await.is_err() {
         // Dropping the consumer cancels what was begun.
-        return Err(BusError::Unreachable(format!("not all queues deliver after {ESTABLISHING:?}")));
+        return Err(BusError::Unreachable(format!("the queues do not deliver after {ESTABLISHING:?}")));
     }
     Ok(consumer)
 }

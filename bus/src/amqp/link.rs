@@ -153,10 +153,18 @@ fn listen(connection: &Connection, news: mpsc::UnboundedSender<News>, lost: &Can
     });
 }
 
+/// Declares all queues. One whose node is down cannot be declared just now, and must not stop the others.
 async fn declare(connection: &Connection) -> Result<(), LinkError> {
-    let channel = connection.create_channel().await?;
+    let mut channel = connection.create_channel().await?;
     for (queue, arguments) in topology::declarations() {
-        declare_one(&channel, queue, topology::declare_options(), arguments).await?;
+        match declare_one(&channel, queue.clone(), topology::declare_options(), arguments).await {
+            Err(LinkError::Lapin(error)) if error.is_amqp_soft_error() => {
+                tracing::warn!(queue.name = queue, error.message = %error, "a queue cannot be declared just now");
+                // The broker closes a channel with each such error.
+                channel = connection.create_channel().await?;
+            }
+            declared => declared?,
+        }
     }
     Ok(())
 }

@@ -71,14 +71,14 @@ impl Part for Outgoing {
 
 impl Replies {
     async fn run(mut self, mut outgoing: mpsc::UnboundedReceiver<Outgoing>, closing: CancellationToken) {
-        loop {
+        let mut ended = false;
+        while !(ended && self.flying.is_empty()) {
             tokio::select! {
                 biased;
                 Some(sent) = self.flying.next() => self.settle(sent).await,
-                reply = outgoing.recv() => match reply {
+                reply = outgoing.recv(), if !ended => match reply {
                     Some(reply) => self.take(reply).await,
-                    None if self.flying.is_empty() => return,
-                    None => {}
+                    None => ended = true,
                 },
                 () = closing.cancelled(), if !outgoing.is_closed() => outgoing.close(),
             }

@@ -1,9 +1,7 @@
 //! Publishing one message, and what can become of it.
 
 use crate::BusError;
-use lapin::{
-    BasicProperties, Channel, Confirmation, ErrorKind, options::BasicPublishOptions, protocol::AMQPErrorKind,
-};
+use lapin::{BasicProperties, Channel, Confirmation, options::BasicPublishOptions};
 
 /// Why a message did not arrive, or may not have. Several calls may be told.
 #[derive(Clone, Debug)]
@@ -51,16 +49,8 @@ pub(super) async fn publish(
         Ok(Confirmation::Nack(None)) => {
             Err(PublishError::Refused(format!("{queue} is full, or not available just now")))
         }
-        Err(error) => Err(refusal(&error).map_or(PublishError::Broken(error), PublishError::Refused)),
-    }
-}
-
-/// The broker's words, if it closed the channel because of what was published (AMQP 0-9-1 §1.2: soft errors).
-fn refusal(error: &lapin::Error) -> Option<String> {
-    match error.kind() {
-        ErrorKind::ProtocolError(error) if matches!(error.kind(), AMQPErrorKind::Soft(_)) => {
-            Some(error.get_message().to_string())
-        }
-        _ => None,
+        // The broker closed the channel because of what was published (AMQP 0-9-1 §1.2: soft errors).
+        Err(error) if error.is_amqp_soft_error() => Err(PublishError::Refused(error.to_string())),
+        Err(error) => Err(PublishError::Broken(error)),
     }
 }

@@ -29,12 +29,38 @@ async fn a_missing_queue_is_a_definite_error() {
     let gate = connect(&vhost.url, "gate").await;
     let (_connection, channel) = channel(&vhost).await;
     for (lane, make) in [(Lane::Write, write as fn(_) -> _), (Lane::Read, read)] {
-        let queue = Queue { lane, shard: 1 };
-        channel.queue_delete(queue.to_string().into(), QueueDeleteOptions::default()).await.unwrap();
-        let error = within(gate.call(to(queue, || make(LONG)))).await.unwrap_err();
-        assert!(matches!(&error, BusError::Unroutable(name) if *name == queue.to_string()), "{error:?}");
+        for queue in lane.queues() {
+            channel.queue_delete(queue.to_string().into(), QueueDeleteOptions::default()).await.unwrap();
+        }
+        let error = within(gate.call(make(LONG))).await.unwrap_err();
+        assert!(matches!(&error, BusError::Unroutable(_)), "{error:?}");
         assert!(error.not_executed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_whose_queue_is_missing_is_answered_by_a_sibling() {
+    let vhost = Vhost::create().await;
+    let (gate, worker) = (connect(&vhost.url, "gate").await, connect(&vhost.url, "worker").await);
+    let (_connection, channel) = channel(&vhost).await;
+    let queue = Queue { lane: Lane::Read, shard: 3 };
+    let envelope = to(queue, || read(LONG));
+    channel.queue_delete(queue.to_string().into(), QueueDeleteOptions::default()).await.unwrap();
+    let mut calling = call(&gate, envelope.clone());
+    let sibling = Queue { shard: 0, ..queue }.to_string();
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+    while channel
+        .queue_declare(sibling.as_str().into(), passive, FieldTable::default())
+        .await
+        .unwrap()
+        .message_count()
+        == 0
+    {
+        assert!(futures_util::FutureExt::now_or_never(&mut calling).is_none(), "the call ended");
+    }
+    let mut consumer = consume(&*worker, "worker", &[Lane::Read], 10).await;
+    answer(next(&mut consumer).await).await;
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,7 +47,8 @@ pub(crate) async fn an_acked_delivery_never_comes_again(ground: Ground) {
     let first = call(&ground.gate, to(queue, || write(LONG)));
     answer(next(&mut consumer).await).await;
     within(first).await.unwrap().unwrap();
-    drop(consumer);
+    consumer.cancel.cancel();
+    assert!(within(consumer.deliveries.recv()).await.is_none());
     let later = to(queue, || write(LONG));
     let calling = call(&ground.gate, later.clone());
     let mut consumer = ground.consume(1, &Lane::ALL).await;

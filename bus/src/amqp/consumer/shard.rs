@@ -28,13 +28,15 @@ const MAX_DELAY: Duration = Duration::from_secs(2);
 pub(super) struct Shard {
     queue: Queue,
     consumption: Consumption,
-    established: Option<oneshot::Sender<()>>,
+    tried: Option<oneshot::Sender<()>>,
+    /// What is known to be wrong, so that it is logged once.
+    fault: Option<String>,
 }
 
 impl Shard {
-    /// Tells when it delivers for the first time.
-    pub(super) fn new(queue: Queue, consumption: Consumption, established: oneshot::Sender<()>) -> Self {
-        Self { queue, consumption, established: Some(established) }
+    /// Tells when it delivers for the first time, or cannot because of its own queue alone.
+    pub(super) fn new(queue: Queue, consumption: Consumption, tried: oneshot::Sender<()>) -> Self {
+        Self { queue, consumption, tried: Some(tried), fault: None }
     }
 
     /// Consumes until cancelled; what breaks is mended.
@@ -53,17 +55,25 @@ impl Shard {
             match self.establish(&link).await {
                 Ok((channel, consumer)) => {
                     backoff = delays.build();
-                    self.established.take().map(|established| established.send(()));
+                    self.fault = None;
+                    self.tried.take().map(|tried| tried.send(()));
                     self.forward(&link, &channel, consumer).await;
                 }
                 // A lost link is the supervisor's to tell.
                 Err(_) if link.lost.is_cancelled() => {}
-                Err(error) => {
-                    tracing::warn!(queue.name = %self.queue, error.message = %error, "cannot consume");
-                }
+                Err(error) => self.failed(&error),
             }
             cancel.run_until_cancelled(sleep(backoff.next().unwrap_or(MAX_DELAY))).await;
         }
+    }
+
+    fn failed(&mut self, error: &LinkError) {
+        let fault = error.to_string();
+        if self.fault.as_ref() != Some(&fault) {
+            tracing::warn!(queue.name = %self.queue, error.message = fault, "cannot consume");
+        }
+        self.fault = Some(fault);
+        self.tried.take().map(|tried| tried.send(()));
     }
 
     async fn establish(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
