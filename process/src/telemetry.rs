@@ -12,9 +12,12 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Begins to log, to stderr. `RUST_LOG` chooses what (default `info`); a service's name stands in each line.
+/// What is logged unless `RUST_LOG` says otherwise. Drivers and the embedded store tell every step at `info`.
+const USUAL: &str = "info,fjall=warn,lsm_tree=warn,lapin=warn,scylla=warn";
+
+/// Begins to log, to stderr. `RUST_LOG` chooses what; a service's name stands in each line.
 pub fn init(service: &'static str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that a test has already begun to log in this process.
     let _ = if std::io::stderr().is_terminal() {
