@@ -104,6 +104,40 @@ async fn what_was_acknowledged_survives_a_killed_node_and_the_store_finds_it_aga
     drop(node);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_a_frozen_node_does_not_answer_is_unknown_and_may_be_applied_later() {
+    let scratch = testbed::Scratch::new().unwrap();
+    let place = scratch.path().to_owned();
+    let mut node = blocking(move || testbed::Cassandra::start(&place).unwrap()).await;
+    let mut config = CassandraConfig::new(vec![node.address().to_string()], "frozen");
+    migrate(&config, &Replication::default()).await.unwrap();
+    config.request_timeout = Duration::from_secs(1);
+    let store = CassandraStore::connect(config).await.unwrap();
+    let (bucket, command) = (bucket(), command());
+    apply(&store, bucket, step(row("a", 1, "1"))).await;
+
+    node.freeze().unwrap();
+    let begun = Instant::now();
+    let group = Group {
+        changes: step(row("a", 2, "2")).changes,
+        receipts: vec![(receipt(command, "a", 2), MINUTES)],
+    };
+    let answer = store.commit(bucket, &group).await;
+    assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
+    let answer = store.load(bucket, &["a".parse().unwrap()], &[], View::Acknowledged).await;
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert!(begun.elapsed() < PROMPTLY, "{:?}", begun.elapsed());
+
+    node.thaw().unwrap();
+    eventually("the store serves again", || async { store.probe().await.is_ok() }).await;
+    // It was on its way all the time: long after its caller had given up, it takes effect.
+    eventually("the write is applied", || async {
+        find_receipt(&store, bucket, command).await == Some(receipt(command, "a", 2))
+    })
+    .await;
+    assert_eq!(get(&store, bucket, "a").await, Some(row("a", 2, "2")));
+}
+
 /// Commits to a few buckets until one answer is an error.
 struct Writers {
     tasks: JoinSet<Vec<(BucketId, CommandId, i64)>>,

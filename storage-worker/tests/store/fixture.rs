@@ -14,15 +14,18 @@ use uuid::Uuid;
 
 pub(crate) const MINUTES: Duration = Duration::from_secs(120);
 
-/// A store on the shared node. All runs share a keyspace, each test has its own collections; a new text of the
-/// schema has a new keyspace.
+/// A store on the shared node.
 pub(crate) async fn cassandra() -> CassandraStore {
-    let mut hasher = DefaultHasher::new();
-    include_str!("../../schema/0001_records.cql").hash(&mut hasher);
-    let keyspace = format!("store_{:x}", hasher.finish());
-    let config = CassandraConfig::new(testbed::cassandra(), keyspace);
+    let config = cassandra_config();
     migrate(&config, &Replication::default()).await.unwrap();
     CassandraStore::connect(config).await.unwrap()
+}
+
+/// All runs share a keyspace, each test has its own collections; a new text of the schema has a new keyspace.
+pub(crate) fn cassandra_config() -> CassandraConfig {
+    let mut hasher = DefaultHasher::new();
+    include_str!("../../schema/0001_records.cql").hash(&mut hasher);
+    CassandraConfig::new(testbed::cassandra(), format!("store_{:x}", hasher.finish()))
 }
 
 /// A bucket nobody has used.

@@ -3,6 +3,9 @@
 //!
 //! Cassandra is real: the shared node, and for kills one of its own.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that is surprised ends there")]
+
+mod cassandra_columns;
 mod cassandra_node;
 mod concurrency;
 mod conditions;

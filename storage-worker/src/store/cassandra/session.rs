@@ -33,7 +33,8 @@ pub(super) async fn open(config: &CassandraConfig) -> Result<Session, StoreError
         .connection_timeout(Duration::from_secs(3))
         .keepalive_interval(KEEPALIVE)
         .keepalive_timeout(KEEPALIVE_TIMEOUT)
-        .fetch_schema_metadata(true)
+        // To know which nodes hold a bucket.
+        .keyspaces_to_fetch([&config.keyspace])
         .default_execution_profile_handle(read_profile(config).into_handle());
     if let Some(credentials) = &config.credentials {
         builder = builder.user(&credentials.user, credentials.password.expose_secret());
