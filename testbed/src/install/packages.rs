@@ -1,12 +1,14 @@
 use std::{
     env,
+    io::{Read, Seek},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use super::cache::{Cache, run};
+use super::cache::Cache;
 
 /// The PATH of a person who became root without logging in may lack sbin, which dpkg and debootstrap need.
 pub(super) const ADMINISTRATOR_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -36,11 +38,12 @@ pub(super) fn provide(
     if let Some(found) = installed() {
         return Ok(found);
     }
-    let what_from_debian = format!("{package} (Debian)");
-    if run(apt_get(&["install", "--no-install-recommends", package]), &what_from_debian).is_err() {
+    let install = ["install", "--no-install-recommends", package];
+    eprintln!("testbed: installing {package} (Debian)");
+    if apt_get(&install).is_err() {
         // On a fresh machine the lists of packages are missing or old.
-        run(apt_get(&["update"]), "the lists of Debian's packages")?;
-        run(apt_get(&["install", "--no-install-recommends", package]), &what_from_debian)?;
+        apt_get(&["update"])?;
+        apt_get(&install)?;
     }
     match installed() {
         Some(found) => Ok(found),
@@ -50,12 +53,23 @@ pub(super) fn provide(
     }
 }
 
-fn apt_get(arguments: &[&str]) -> Command {
-    let mut command = Command::new("apt-get");
+/// Runs apt-get to its end, even if this process is interrupted: half an installation of a package would hinder
+/// all later ones. So it gets a group of its own, and a file for what it prints.
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let mut output = tempfile::tempfile()?;
+    let mut command = Command::new("/usr/bin/apt-get");
     // Others than the testbed may be at it too.
     command.args(["--yes", "-oDPkg::Lock::Timeout=300"]).args(arguments);
     command.env("DEBIAN_FRONTEND", "noninteractive").env("PATH", ADMINISTRATOR_PATH);
-    command
+    command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output.try_clone()?);
+    let status = command.status().context("running apt-get")?;
+    if status.success() {
+        return Ok(());
+    }
+    let mut printed = String::new();
+    output.rewind()?;
+    output.read_to_string(&mut printed)?;
+    bail!("apt-get {} failed ({status}):\n{printed}", arguments.join(" "))
 }
 
 pub(super) fn find_program(name: &str) -> Option<PathBuf> {
