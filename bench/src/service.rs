@@ -1,0 +1,142 @@
+//! One gate and one worker on real services, in this process, with what they send counted.
+
+use crate::counted::Counted;
+use anyhow::Context;
+use bus::{AmqpBus, AmqpConfig, Bus, ConsumeOptions, Lane, LocalBus};
+use gate::{Backends, EmbeddedSessions, SessionSettings, Settings, SigningKeys, ensure_first_admin};
+use process::{Secret, Stopper, now};
+use std::{
+    net::SocketAddr,
+    ops::Sub,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use storage_worker::{
+    consumer::Worker,
+    store::cassandra::{CassandraConfig, CassandraStore, Replication, migrate},
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// What lies between gate and worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Hop {
+    RabbitMq,
+    InProcess,
+}
+
+/// What has been sent so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Costs {
+    pub(crate) messages: u64,
+    pub(crate) statements: u64,
+}
+
+impl Sub for Costs {
+    type Output = Self;
+    fn sub(self, before: Self) -> Self {
+        Self { messages: self.messages - before.messages, statements: self.statements - before.statements }
+    }
+}
+
+pub(crate) struct Service {
+    pub(crate) url: String,
+    pub(crate) token: String,
+    vhost: Option<String>,
+    statements: Arc<AtomicU64>,
+    stopper: Stopper,
+    running: Vec<JoinHandle<anyhow::Result<()>>>,
+    _directory: TempDir,
+}
+
+const PASSWORD: &str = "a password for measuring";
+
+impl Service {
+    pub(crate) async fn start(hop: Hop) -> anyhow::Result<Self> {
+        let cassandra = CassandraConfig::new(testbed::cassandra(), "bench");
+        migrate(&cassandra, &Replication::default()).await?;
+        let (store, statements) = Counted::new(CassandraStore::connect(cassandra).await?);
+        let vhost = (hop == Hop::RabbitMq).then(|| format!("bench-{}", Uuid::now_v7().simple()));
+        let (calls, work) = buses(vhost.clone()).await?;
+        let (stopper, directory) = (Stopper::new(), tempfile::tempdir()?);
+
+        let consume = ConsumeOptions { worker: "bench".to_owned(), lanes: Lane::ALL.to_vec(), prefetch: 32 };
+        let worker = Worker::new(work, Arc::new(store), consume);
+        let stop = stopper.clone();
+        let working = tokio::spawn(async move {
+            worker.run(&stop, Duration::from_secs(5)).await;
+            Ok(())
+        });
+        ensure_first_admin(&*calls, &Secret::new(PASSWORD.to_owned()), &stopper).await?;
+        let lifetimes = SessionSettings {
+            session_idle: Duration::from_secs(3600),
+            session_absolute: Duration::from_secs(3600),
+        };
+        let sessions = EmbeddedSessions::open(directory.path(), lifetimes.lifetimes(), now())?;
+        let listener = gate::listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let backends = Backends { bus: calls, sessions: Arc::new(sessions), keys: SigningKeys::random() };
+        let settings = Settings { shutdown_linger: Duration::ZERO, ..Settings::default() };
+        let serving = tokio::spawn(gate::serve(listener, backends, settings, stopper.clone()));
+        let running = vec![working, serving];
+        let mut service =
+            Self { url, token: String::new(), vhost, statements, stopper, running, _directory: directory };
+        service.token = service.log_in().await?;
+        Ok(service)
+    }
+
+    async fn log_in(&self) -> anyhow::Result<String> {
+        let body = serde_json::json!({ "user": "admin", "password": PASSWORD });
+        let answer =
+            reqwest::Client::new().post(format!("{}/v1/session", self.url)).json(&body).send().await?;
+        let session: serde_json::Value = answer.error_for_status()?.json().await?;
+        Ok(session["token"].as_str().context("a session has a token")?.to_owned())
+    }
+
+    /// Messages are counted by the broker, which tells every few seconds: waits until its count stands still.
+    pub(crate) async fn costs(&self) -> anyhow::Result<Costs> {
+        let statements = self.statements.load(Ordering::Relaxed);
+        let Some(vhost) = self.vhost.clone() else { return Ok(Costs { messages: 0, statements }) };
+        let messages = tokio::task::spawn_blocking(move || settled_count(&vhost)).await??;
+        Ok(Costs { messages, statements })
+    }
+
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stopper.stop();
+        for task in self.running {
+            task.await??;
+        }
+        match self.vhost {
+            Some(vhost) => tokio::task::spawn_blocking(move || testbed::amqp().delete_vhost(&vhost)).await?,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The gate's end and the worker's end.
+async fn buses(vhost: Option<String>) -> anyhow::Result<(Arc<dyn Bus>, Arc<dyn Bus>)> {
+    let Some(vhost) = vhost else {
+        let local = Arc::new(LocalBus::new());
+        return Ok((local.clone(), local));
+    };
+    let url = tokio::task::spawn_blocking(move || testbed::amqp().create_vhost(&vhost)).await??;
+    let open = |name: &str| anyhow::Ok(Arc::new(AmqpBus::connect(AmqpConfig::new([&url], name)?)));
+    Ok((open("gate")?, open("worker")?))
+}
+
+fn settled_count(vhost: &str) -> anyhow::Result<u64> {
+    let broker = testbed::amqp();
+    let (mut last, mut still) = (0, 0);
+    while still < 8 {
+        std::thread::sleep(Duration::from_secs(1));
+        let count =
+            broker.get(&format!("/api/vhosts/{vhost}"))?["message_stats"]["publish"].as_u64().unwrap_or(0);
+        still = if count == last { still + 1 } else { 0 };
+        last = count;
+    }
+    Ok(last)
+}
