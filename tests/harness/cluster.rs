@@ -1,0 +1,87 @@
+//! Two gates and two storage workers, as separate processes on real services.
+
+use super::{
+    binaries::binary,
+    ground::Ground,
+    server::{Ready, Server},
+    service::{ADMIN_PASSWORD, Deployed, Service},
+    stage::Stage,
+};
+use std::{net::SocketAddr, process::Command};
+use testbed::Port;
+
+const ADMIN_CREATED: &str = "created the account admin";
+const SIGNING_KEYS: &str = "a key of the scenarios, as long as it must be\n";
+
+/// A running cluster. Dropping it kills its processes and removes its vhost and keyspace.
+pub(crate) struct Cluster {
+    pub(crate) gates: Vec<Server>,
+    pub(crate) workers: Vec<Server>,
+    pub(crate) ground: Ground,
+    addresses: Vec<SocketAddr>,
+    _ports: Vec<Port>,
+}
+
+impl Cluster {
+    /// Starts two of each, and returns when all of them serve.
+    pub(crate) fn start(stage: &Stage, ground: Ground) -> Self {
+        let mut workers: Vec<_> = (1..=2).map(|number| worker(stage, &ground, number)).collect();
+        let ports: Vec<_> = (1..=2).map(|_| Port::reserve().unwrap()).collect();
+        let addresses: Vec<_> =
+            ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
+        let gates = addresses.iter().zip(1..).map(|(address, number)| gate(stage, &ground, number, *address));
+        let mut gates: Vec<_> = gates.collect();
+        workers.iter_mut().chain(&mut gates).for_each(Server::wait_ready);
+        wait_for_admin(&mut gates);
+        Self { gates, workers, ground, addresses, _ports: ports }
+    }
+
+    /// As a scenario sees it.
+    pub(crate) async fn service(&self) -> Service {
+        let roots = self.addresses.iter().map(|address| format!("http://{address}")).collect();
+        Service::open(Deployed::Cluster, roots, ADMIN_PASSWORD).await
+    }
+}
+
+/// One of the gates creates the account on a fresh keyspace; they serve meanwhile.
+fn wait_for_admin(gates: &mut [Server]) {
+    let [first, second] = gates else { panic!("two gates") };
+    let other = second.log().clone();
+    first.wait_until("the account admin", |log| {
+        [log, &other].iter().any(|log| log.line_with(ADMIN_CREATED).is_some())
+    });
+}
+
+fn worker(stage: &Stage, ground: &Ground, number: usize) -> Server {
+    let name = format!("worker-{number}");
+    let variables = [
+        ("AMQP_URLS", ground.amqp_url.clone()),
+        ("CASSANDRA", ground.cassandra.join(",")),
+        ("CASSANDRA_KEYSPACE", ground.keyspace.clone()),
+        ("CASSANDRA_REPLICATION", "1".to_owned()),
+        ("WORKER_NAME", name.clone()),
+    ];
+    Server::launch(stage, &name, Ready::Line("\"consuming\""), move || {
+        let mut command = binary("storage-worker");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command
+    })
+}
+
+fn gate(stage: &Stage, ground: &Ground, number: usize, address: SocketAddr) -> Server {
+    let name = format!("gate-{number}");
+    let variables = [
+        ("GATE_BIND", address.to_string()),
+        ("GATE_NAME", name.clone()),
+        ("AMQP_URLS", ground.amqp_url.clone()),
+        ("REDIS_URL", ground.redis_url.clone()),
+        ("ADMIN_PASSWORD_FILE", stage.secret("admin-password", ADMIN_PASSWORD).display().to_string()),
+        ("SIGNING_KEYS_FILE", stage.secret("signing-keys", SIGNING_KEYS).display().to_string()),
+    ];
+    let launch = move || -> Command {
+        let mut command = binary("gate");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command
+    };
+    Server::launch(stage, &name, Ready::Readyz(address), launch)
+}
