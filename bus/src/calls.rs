@@ -52,8 +52,16 @@ struct Call<'a, T> {
     pending: Arc<Pending>,
     command: Arc<Sealed>,
     reports: mpsc::UnboundedSender<Report>,
+    route: Route,
     /// The connection by which it was sent last.
     sent_by: u64,
+    last_error: Option<BusError>,
+}
+
+/// Where a command goes, and where else it may go.
+struct Route {
+    queue: Queue,
+    siblings: u16,
 }
 
 /// Sends a command and waits for its outcome, at most until its deadline.
@@ -63,74 +71,73 @@ pub(crate) async fn call<T: Transport + Sync>(
     envelope: Envelope,
 ) -> Result<Outcome, BusError> {
     let mut passage = transport.passage();
-    let generation = admit(&passage.borrow_and_update())?;
+    let sent_by = admit(&passage.borrow_and_update())?;
     let Some(mut seat) = calls.join(envelope.id, envelope.fingerprint) else {
         return Ok(Outcome::Rejected(Rejection::IdempotencyKeyReused));
     };
-    let queue = Queue::of(&envelope);
+    let route = Route::of(&envelope);
     let total = Timestamp::from(SystemTime::now()).until(envelope.deadline);
     let start = Instant::now();
+    let mut second_chance = Some(start + patience(route.queue.lane, total));
     let command = Arc::new(Sealed::new(&envelope, start + total)?);
     drop(envelope);
     let (sender, mut reports) = mpsc::unbounded_channel();
     let pending = seat.pending();
-    let mut call = Call { transport, pending, command, reports: sender, sent_by: generation };
-    call.send(queue);
-    let mut second_chance = Some(start + patience(queue.lane, total));
-    let mut last_error = None;
+    let mut call = Call { transport, pending, command, reports: sender, route, sent_by, last_error: None };
+    call.send();
     loop {
         tokio::select! {
             biased;
             outcome = seat.outcome() => return Ok(outcome),
-            Some(report) = reports.recv() => {
-                if let Some(error) = call.judge(report, &mut last_error) {
-                    // A read that its queue would not take may still be taken by another.
-                    if queue.lane == Lane::Write || second_chance.take().is_none() {
-                        return Err(error);
-                    }
-                    call.send(second_queue(queue));
-                }
-            }
-            () = sleep_until(start + total) => return Err(call.give_up(last_error, total)),
+            Some(report) = reports.recv() => call.judge(report)?,
+            () = sleep_until(start + total) => return Err(call.give_up(total)),
             () = sleep_until(second_chance.unwrap_or(start)), if second_chance.is_some() => {
                 second_chance = None;
                 if matches!(*passage.borrow(), Passage::Open(_)) {
-                    call.send(second_queue(queue));
+                    call.route.detour();
+                    call.send();
                 }
             }
             Ok(()) = passage.changed() => {
                 let passage = passage.borrow_and_update().clone();
-                call.follow(&passage, queue)?;
+                call.follow(&passage)?;
             }
         }
     }
 }
 
 impl<T: Transport> Call<'_, T> {
-    fn send(&self, queue: Queue) {
+    fn send(&self) {
         self.pending.attempt_begins();
-        self.transport.send(Attempt::new(queue, Arc::clone(&self.command), self.reports.clone()));
+        self.transport.send(Attempt::new(self.route.queue, Arc::clone(&self.command), self.reports.clone()));
     }
 
-    /// What became of an attempt. An error that ends the call is only one that is certain: no attempt of this
-    /// command, be it of another call, can still take effect.
-    fn judge(&self, report: Report, last_error: &mut Option<BusError>) -> Option<BusError> {
-        let error = report.err()?;
+    /// What became of an attempt. An error ends the call only if it is certain: no attempt of this command, be it
+    /// of another call, can still take effect.
+    fn judge(&mut self, report: Report) -> Result<(), BusError> {
+        let Err(error) = report else { return Ok(()) };
         let certain = error.not_executed() && self.pending.attempt_failed();
-        // A connection lost before the command left ends nothing: it will leave by the next one.
-        if certain && !matches!(error, BusError::Unreachable(_)) {
-            return Some(error);
+        match error {
+            // The connection was lost; the next one will carry the command.
+            BusError::Unreachable(_) | BusError::Broken(_) => {}
+            // What one queue does not take another may.
+            _ if self.route.detour() => {
+                self.send();
+                return Ok(());
+            }
+            error if certain => return Err(error),
+            _ => {}
         }
-        *last_error = Some(error);
-        None
+        self.last_error = Some(error);
+        Ok(())
     }
 
     /// A new connection carries again what older ones carried.
-    fn follow(&mut self, passage: &Passage, queue: Queue) -> Result<(), BusError> {
+    fn follow(&mut self, passage: &Passage) -> Result<(), BusError> {
         match passage {
             Passage::Open(generation) if *generation != self.sent_by => {
                 self.sent_by = *generation;
-                self.send(queue);
+                self.send();
                 Ok(())
             }
             Passage::Closed if self.pending.is_certain() => Err(BusError::Closed),
@@ -139,11 +146,28 @@ impl<T: Transport> Call<'_, T> {
         }
     }
 
-    fn give_up(&self, last_error: Option<BusError>, total: Duration) -> BusError {
-        match last_error {
+    fn give_up(&mut self, total: Duration) -> BusError {
+        match self.last_error.take() {
             Some(error) if error.not_executed() && self.pending.is_certain() => error,
             _ => BusError::TimedOut(total),
         }
+    }
+}
+
+impl Route {
+    fn of(envelope: &Envelope) -> Self {
+        let queue = Queue::of(envelope);
+        match queue.lane {
+            Lane::Write => Self { queue, siblings: 0 },
+            Lane::Read => Self { queue, siblings: queue.lane.shards() - 1 },
+        }
+    }
+
+    /// Turns to a queue that was not tried yet; says whether there is one.
+    fn detour(&mut self) -> bool {
+        let Some(rest) = self.siblings.checked_sub(1) else { return false };
+        *self = Self { queue: self.queue.sibling(), siblings: rest };
+        true
     }
 }
 
@@ -161,14 +185,6 @@ fn patience(lane: Lane, total: Duration) -> Duration {
     match lane {
         Lane::Write => total / 2,
         Lane::Read => READ_PATIENCE.min(total / 2),
-    }
-}
-
-/// Where to send it then.
-fn second_queue(queue: Queue) -> Queue {
-    match queue.lane {
-        Lane::Write => queue,
-        Lane::Read => queue.sibling(),
     }
 }
 

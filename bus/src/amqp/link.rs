@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A broker that does not greet within this is passed over.
 const GREETING: Duration = Duration::from_secs(5);
+/// Declaring all queues takes a fraction of a second on a broker in good health.
+const DECLARING: Duration = Duration::from_secs(3);
 /// A broker that does not say goodbye within this is left without.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -84,7 +86,11 @@ impl Link {
         let lost = CancellationToken::new();
         listen(&publishing, sender.clone(), &lost);
         listen(&consuming, sender, &lost);
-        declare(&publishing).await?;
+        // A broker that is recovering holds declarations back. Queues that exist can be used all the same.
+        match timeout(DECLARING, declare(&publishing)).await {
+            Ok(declared) => declared?,
+            Err(_) => tracing::warn!("not all queues were declared within {DECLARING:?}"),
+        }
         let name = name.to_owned();
         let reply_queue = OnceCell::new();
         let link = Self { generation, lost, publishing, consuming, name, calls, reply_queue };

@@ -134,7 +134,9 @@ pub(crate) async fn connect(url: &str, name: &str) -> Arc<dyn Bus> {
 
 /// Waits until commands can pass.
 pub(crate) async fn up(bus: &dyn Bus) {
-    within(bus.health().wait_for(|health| *health == Health::Up)).await.unwrap();
+    let mut health = bus.health();
+    let up = tokio::time::timeout(PATIENCE, health.wait_for(|health| *health == Health::Up)).await.is_ok();
+    assert!(up, "{:?}", *bus.health().borrow());
 }
 
 /// Waits until they cannot, and says why.

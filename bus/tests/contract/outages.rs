@@ -1,11 +1,14 @@
 //! A broker of our own, to be killed and throttled.
 
 use crate::{
-    commands::{answer_to, call, ids, read, serve, write},
+    commands::{answer_to, call, ids, read, serve, to, write},
     ground::{blocking, connect, consume, down, next, up, within},
 };
-use bus::{BusError, Lane};
-use std::time::{Duration, Instant};
+use bus::{AmqpBus, AmqpConfig, Bus, BusError, Lane};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use testbed::{RabbitMq, Scratch};
 
 /// Starting a broker takes half of this on two busy cores.
@@ -70,6 +73,58 @@ async fn an_alarm_of_the_broker_refuses_calls_at_once() {
     let _broker = throttle(broker, "0.6").await;
     up(&*gate).await;
     within(pending).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_three_brokers_may_be_killed() {
+    let cluster = blocking(|| {
+        let scratch = Scratch::new().unwrap();
+        let nodes = RabbitMq::start_cluster(scratch.path(), 3).unwrap();
+        let policy = serde_json::json!({
+            "pattern": "^penstock\\.read\\.", "apply-to": "classic_queues", "priority": 20,
+            "definition": {"queue-leader-locator": "balanced", "message-ttl": 10000},
+        });
+        nodes[0].broker().put("/api/policies/%2F/spread", &policy).unwrap();
+        (scratch, nodes)
+    });
+    let (_scratch, mut nodes) = cluster.await;
+    let urls: Vec<_> = nodes.iter().map(|node| node.url().to_owned()).collect();
+    let config = |name| AmqpConfig::new(&urls, name).unwrap();
+    let gate: Arc<dyn Bus> = Arc::new(AmqpBus::connect(config("gate")));
+    let worker = AmqpBus::connect(config("worker"));
+    up(&*gate).await;
+    up(&worker).await;
+    serve(consume(&worker, "worker", &Lane::ALL, 10).await);
+    let everywhere = || {
+        let queues = Lane::ALL.into_iter().flat_map(Lane::queues);
+        queues.map(|queue| match queue.lane {
+            Lane::Write => to(queue, || write(STARTING)),
+            Lane::Read => to(queue, || read(STARTING)),
+        })
+    };
+    for killed in 0..3 {
+        let mut node = nodes.remove(killed);
+        let node = blocking(move || {
+            node.kill();
+            node
+        });
+        let mut node = node.await;
+        // Whoever was connected to that node is on its way to another.
+        for envelope in everywhere() {
+            let outcome = loop {
+                match within(gate.call(envelope.clone())).await {
+                    Err(BusError::Unreachable(_)) => up(&*gate).await,
+                    other => break other,
+                }
+            };
+            assert_eq!(outcome.unwrap(), answer_to(envelope.id), "node {killed} is down");
+        }
+        let node = blocking(move || {
+            node.restart().unwrap();
+            node
+        });
+        nodes.insert(killed, node.await);
+    }
 }
 
 /// Sets the share of the memory above which the broker raises its alarm.
