@@ -5,6 +5,8 @@ mod problem;
 mod rejection;
 mod request;
 mod service;
+#[cfg(test)]
+mod table;
 
 use axum::response::{IntoResponse, Response};
 use bus::BusError;

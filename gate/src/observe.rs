@@ -82,6 +82,7 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
 }
 
 /// A handler that panicked.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 pub(crate) fn panicked(cause: Box<dyn Any + Send>) -> Response {
     let text = cause.downcast_ref::<&str>().copied().map(str::to_owned);
     let text = text.or_else(|| cause.downcast_ref::<String>().cloned());

@@ -39,7 +39,7 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<Arc<Gate>>)> {
             post(session::open_session).get(session::read_session).delete(session::close_session),
         ),
         ("/v1/sessions", get(sessions::list_sessions).delete(sessions::delete_sessions)),
-        ("/v1/sessions/{name}", axum::routing::delete(sessions::delete_session)),
+        ("/v1/sessions/{session}", axum::routing::delete(sessions::delete_session)),
         ("/v1/users/{name}", get(users::read_user).put(users::replace_user).delete(users::delete_user)),
         ("/v1/users/{name}/password", put(password::replace_password)),
         ("/v1/collections", get(collections::list_collections)),

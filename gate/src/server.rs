@@ -50,9 +50,9 @@ pub async fn serve(
         tokio::time::sleep(settings.shutdown_linger).await;
         handle.graceful_shutdown(Some(settings.shutdown_grace));
     });
-    let served = server.serve(router(gate).into_make_service()).await;
+    let end = server.serve(router(gate).into_make_service()).await;
     closing.abort();
-    Ok(served?)
+    Ok(end?)
 }
 
 /// All routes, with what is around every request.

@@ -67,9 +67,11 @@ impl FromRequest<Arc<Gate>> for PatchBody {
     }
 }
 
-/// Without parameters, in lower case.
+/// Without parameters, in lower case; none if it is not given exactly once.
 fn media_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let value = value.to_str().ok()?;
     Some(value.split(';').next()?.trim().to_ascii_lowercase())
 }
 

@@ -5,7 +5,15 @@ use messages::Document;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
-/// Reads a document as a type that knows all its members.
+/// Reads an object as a type that knows all its members. Serde would take them from an array, too.
+pub(crate) fn read_object<T: DeserializeOwned>(document: &Document) -> Result<T, RequestError> {
+    if document.as_str().starts_with('{') {
+        return read(document);
+    }
+    Err(RequestError::InvalidDocument { pointer: String::new(), detail: "an object is wanted".to_owned() })
+}
+
+/// Reads a document as some type.
 pub(crate) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, RequestError> {
     let mut deserializer = serde_json::Deserializer::from_str(document.as_str());
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -38,7 +46,7 @@ mod tests {
             ("{\"readers\":[\"authenticated\",\"everyone\"]}", "/readers/1"),
         ] {
             let document = Document::parse(text.as_bytes()).unwrap();
-            match read::<CollectionSettings>(&document) {
+            match read_object::<CollectionSettings>(&document) {
                 Err(RequestError::InvalidDocument { pointer, detail }) => {
                     assert_eq!(pointer, at, "{text}");
                     assert!(!detail.contains("line"), "{detail}");
@@ -46,6 +54,6 @@ mod tests {
                 other => panic!("{text}: {other:?}"),
             }
         }
-        assert!(read::<CollectionSettings>(&Document::parse(b"{}").unwrap()).is_ok());
+        assert!(read_object::<CollectionSettings>(&Document::parse(b"{}").unwrap()).is_ok());
     }
 }

@@ -127,7 +127,7 @@ pub(super) async fn delete_collection(
 
 /// With every member that has a default.
 fn normalised(document: &Document) -> Result<Document, ApiError> {
-    let settings: CollectionSettings = fields::read(document)?;
+    let settings: CollectionSettings = fields::read_object(document)?;
     if let Some((pointer, detail)) = settings.fault() {
         let (pointer, detail) = (pointer.to_owned(), detail.to_owned());
         return Err(RequestError::InvalidDocument { pointer, detail }.into());

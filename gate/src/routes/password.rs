@@ -41,7 +41,7 @@ pub(super) async fn replace_password(
     if !own {
         caller.must_be_admin()?;
     }
-    let change: Change = fields::read(&body.document)?;
+    let change: Change = fields::read_object(&body.document)?;
     check_strength(&change.password, "/password")?;
     if own {
         let current = change.current_password.ok_or_else(no_current_password)?;

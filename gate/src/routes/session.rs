@@ -56,7 +56,7 @@ pub(super) async fn open_session(
     exchange: Exchange,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let Credentials { user, password } = fields::read(&body.document)?;
+    let Credentials { user, password } = fields::read_object(&body.document)?;
     let seconds = |seconds| AccessError::TooManyAttempts { seconds };
     gate.throttle.take(&user, Instant::now()).map_err(seconds)?;
     // What cannot be a name is no account's, and takes as long to find out.

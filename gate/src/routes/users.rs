@@ -80,7 +80,7 @@ pub(super) async fn replace_user(
 ) -> Result<Response, ApiError> {
     caller.must_be_admin()?;
     let precondition = conditions::parse(&method, &headers)?;
-    let wanted: Wanted = fields::read(&body.document)?;
+    let wanted: Wanted = fields::read_object(&body.document)?;
     check_roles(&wanted.roles)?;
     let new_hash = match wanted.password {
         Some(password) => {

@@ -1,0 +1,337 @@
+//! What a gate answers by itself, over HTTP: real sessions and a real bus, at whose other end nobody works. Whole
+//! journeys of documents are in the workspace's scenarios.
+
+use bus::{Bus, LocalBus};
+use gate::{Backends, EmbeddedSessions, Lifetimes, Sessions, Settings, SigningKeys};
+use messages::{Role, principal::User};
+use process::Stopper;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinHandle,
+};
+
+struct Gate {
+    address: std::net::SocketAddr,
+    client: Client,
+    token: String,
+    bus: Arc<LocalBus>,
+    stopper: Stopper,
+    served: JoinHandle<anyhow::Result<()>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Gate {
+    async fn start(settings: Settings) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let now = process::now();
+        let sessions = EmbeddedSessions::open(directory.path(), Lifetimes::default(), now).unwrap();
+        let user = User { name: "ann".parse().unwrap(), roles: vec![Role::Admin], groups: Vec::new() };
+        let (token, _) = sessions.create(user, now).await.unwrap();
+        let bus = Arc::new(LocalBus::new());
+        let listener = gate::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let backends =
+            Backends { bus: bus.clone(), sessions: Arc::new(sessions), keys: SigningKeys::random() };
+        let stopper = Stopper::new();
+        let served = tokio::spawn(gate::serve(listener, backends, settings, stopper.clone()));
+        let client = Client::new();
+        Self { address, client, token: token.expose(), bus, stopper, served, _directory: directory }
+    }
+
+    fn anonymous(&self, method: &Method, path: &str) -> RequestBuilder {
+        self.client.request(method.clone(), format!("http://{}{path}", self.address))
+    }
+
+    fn request(&self, method: &Method, path: &str) -> RequestBuilder {
+        self.anonymous(method, path).bearer_auth(&self.token)
+    }
+
+    fn create(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        let request = self.request(&Method::POST, "/v1/collections/orders/records");
+        request.header("content-type", "application/json").body(body)
+    }
+
+    async fn stop(self) {
+        self.stopper.stop();
+        self.served.await.unwrap().unwrap();
+    }
+}
+
+fn quick() -> Settings {
+    Settings {
+        request_deadline: Duration::from_millis(200),
+        shutdown_linger: Duration::ZERO,
+        ..Settings::default()
+    }
+}
+
+/// Checks that a response is a problem, and hands it over.
+async fn problem(request: RequestBuilder, status: u16, kind: &str, outcome: &str) -> (Response, Value) {
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), status, "{kind}");
+    assert_eq!(response.headers()["content-type"], "application/problem+json", "{kind}");
+    let headers = response.headers().clone();
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["type"], format!("urn:penstock:problem:{kind}"));
+    assert_eq!((&body["status"], &body["outcome"]), (&json!(status), &json!(outcome)), "{kind}");
+    let mut bare = http::Response::new("");
+    *bare.headers_mut() = headers;
+    (bare.into(), body)
+}
+
+#[tokio::test]
+async fn the_contract_and_the_routes_say_the_same() {
+    let gate = Gate::start(quick()).await;
+    let contract: Value =
+        gate.anonymous(&Method::GET, "/openapi.json").send().await.unwrap().json().await.unwrap();
+    let paths = contract["paths"].as_object().unwrap();
+    for (path, methods) in paths {
+        let path = path.replace('{', "").replace('}', "");
+        let response = gate.request(&Method::TRACE, &path).send().await.unwrap();
+        assert_eq!(response.status(), 405, "{path}");
+        let allow = response.headers()["allow"].to_str().unwrap().to_ascii_lowercase();
+        let mut allowed: Vec<_> = allow.split(',').filter(|method| *method != "head").collect();
+        let mut described: Vec<_> = methods.as_object().unwrap().keys().map(String::as_str).collect();
+        allowed.sort_unstable();
+        described.sort_unstable();
+        assert_eq!(allowed, described, "{path}");
+    }
+    let map: Value = gate.anonymous(&Method::GET, "/").send().await.unwrap().json().await.unwrap();
+    for (name, path) in map.as_object().unwrap() {
+        let path = path.as_str().unwrap();
+        assert!(!path.starts_with('/') || paths.contains_key(path), "{name}: {path} is not described");
+    }
+    let docs = gate.anonymous(&Method::GET, "/docs").send().await.unwrap();
+    assert!(docs.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
+    assert!(!docs.text().await.unwrap().contains("https://"), "the page needs nothing from elsewhere");
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_session_every_door_but_the_open_ones_is_closed() {
+    let gate = Gate::start(quick()).await;
+    let contract: Value =
+        gate.anonymous(&Method::GET, "/openapi.json").send().await.unwrap().json().await.unwrap();
+    for (path, methods) in contract["paths"].as_object().unwrap() {
+        for (method, described) in methods.as_object().unwrap() {
+            if described["security"] == json!([]) {
+                continue;
+            }
+            let method: Method = method.to_ascii_uppercase().parse().unwrap();
+            let path = path.replace('{', "").replace('}', "");
+            for request in [
+                gate.anonymous(&method, &path),
+                gate.anonymous(&method, &path).bearer_auth("garbage"),
+                gate.anonymous(&method, &path).bearer_auth("A".repeat(43)),
+                gate.anonymous(&method, &path)
+                    .header("cookie", format!("__Host-penstock={}", "A".repeat(43))),
+            ] {
+                let (response, _) = problem(request, 401, "unauthenticated", "not_executed").await;
+                assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+            }
+        }
+    }
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_a_problem_of_its_own() {
+    let gate = Gate::start(quick()).await;
+    let (get, put, patch) = (Method::GET, Method::PUT, Method::PATCH);
+    let list = "/v1/collections/orders/records";
+    let json = |request: RequestBuilder| request.header("content-type", "application/json");
+    let patching = |body: &'static str| {
+        let request = gate.request(&patch, "/v1/collections/orders/records/a");
+        request.header("content-type", "application/json-patch+json").body(body)
+    };
+    for (request, status, kind) in [
+        (gate.request(&get, "/v1/nothing"), 404, "unknown-path"),
+        (gate.request(&get, "/v1/session/"), 404, "unknown-path"),
+        (gate.request(&get, "/v1/collections/%FF/records"), 404, "unknown-path"),
+        (gate.request(&Method::DELETE, list), 405, "method-not-allowed"),
+        (gate.request(&get, &format!("{list}?fields={}", "x".repeat(9000))), 414, "uri-too-long"),
+        (gate.request(&get, "/v1/collections/Orders/records"), 400, "invalid-name"),
+        (gate.request(&get, "/v1/collections/orders/records/a%20b"), 400, "invalid-name"),
+        (gate.request(&get, &format!("{list}/{}", "x".repeat(129))), 400, "invalid-name"),
+        (gate.request(&get, &format!("{list}?limit=0")), 400, "invalid-query"),
+        (gate.request(&get, &format!("{list}?limit=1&limit=2")), 400, "invalid-query"),
+        (gate.request(&get, &format!("{list}?offset=2")), 400, "invalid-query"),
+        (gate.request(&get, &format!("{list}?cursor=abc")), 400, "invalid-cursor"),
+        (gate.request(&get, &format!("{list}/a")).header("if-match", "1"), 400, "invalid-header"),
+        (gate.create("{}").header("idempotency-key", ""), 400, "invalid-header"),
+        (gate.create("{\"a\":"), 400, "malformed-json"),
+        (gate.create(""), 400, "malformed-json"),
+        (gate.create("{\"a\":1,\"a\":2}"), 422, "invalid-document"),
+        (gate.create("[".repeat(65) + &"]".repeat(65)), 422, "invalid-document"),
+        (
+            gate.request(&Method::POST, list).header("content-type", "text/plain"),
+            415,
+            "unsupported-media-type",
+        ),
+        (gate.request(&Method::POST, list).body("{}"), 415, "unsupported-media-type"),
+        (
+            gate.request(&Method::POST, list).json("{}").header("content-type", "x/y"),
+            415,
+            "unsupported-media-type",
+        ),
+        (json(gate.request(&patch, &format!("{list}/a"))).body("{}"), 415, "unsupported-media-type"),
+        (patching("{}"), 422, "invalid-document"),
+        (patching("[{\"op\":\"grow\",\"path\":\"/a\"}]"), 422, "invalid-document"),
+        (json(gate.request(&put, "/v1/collections/a")).body("{\"x\":1}"), 422, "invalid-document"),
+        (json(gate.request(&put, "/v1/collections/a")).body("{\"buckets\":17}"), 422, "invalid-document"),
+        (json(gate.request(&put, "/v1/users/bob")).body("{\"password\":\"short\"}"), 422, "invalid-document"),
+        (gate.request(&get, "/v1/operations/forged"), 404, "operation-not-found"),
+        (gate.request(&Method::DELETE, "/v1/sessions/none"), 404, "session-not-found"),
+    ] {
+        problem(request, status, kind, "not_executed").await;
+    }
+    for path in
+        ["/v1/collections/_users/records/ann", "/v1/collections/_collections", "/v1/collections/_users"]
+    {
+        problem(gate.request(&get, path), 404, "collection-not-found", "rejected").await;
+    }
+    let (_, place) = problem(gate.create("{\n \"a\":}"), 400, "malformed-json", "not_executed").await;
+    assert_eq!((&place["line"], &place["column"]), (&json!(2), &json!(6)));
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_however_it_comes() {
+    let gate = Gate::start(quick()).await;
+    let large = format!("\"{}\"", "x".repeat(256 * 1024));
+    let (_, body) = problem(gate.create(large.clone()), 413, "too-large", "not_executed").await;
+    assert_eq!(body["limit"], 256 * 1024);
+    let head = format!(
+        "POST /v1/collections/orders/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n",
+        gate.token
+    );
+    let mut stream = TcpStream::connect(gate.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    stream.write_all(chunk.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 413 ") && answer.contains("urn:penstock:problem:too-large"),
+        "{answer}"
+    );
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_dawdles_is_let_go() {
+    let short = Duration::from_millis(100);
+    let gate = Gate::start(Settings { header_timeout: short, body_timeout: short, ..quick() }).await;
+    let mut silent = TcpStream::connect(gate.address).await.unwrap();
+    silent.write_all(b"GET /livez HTTP/1.1\r\nhost:").await.unwrap();
+    let mut answer = Vec::new();
+    silent.read_to_end(&mut answer).await.unwrap();
+    let mut slow = TcpStream::connect(gate.address).await.unwrap();
+    let head = format!(
+        "POST /v1/collections/orders/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
+        gate.token
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body-timed-out"), "{answer}");
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn with_nobody_at_the_other_end_the_truth_is_told() {
+    let gate = Gate::start(quick()).await;
+    let read = gate.request(&Method::GET, "/v1/collections/orders/records/a");
+    problem(read, 504, "read-timed-out", "not_executed").await;
+    let (response, body) = problem(gate.create("{}"), 504, "outcome-unknown", "unknown").await;
+    let address = body["operation"].as_str().unwrap();
+    assert_eq!(response.headers()["location"], address);
+    assert!(address.starts_with("/v1/operations/"));
+    // Its deadline is past; settling it needs a storage worker, too.
+    problem(gate.request(&Method::GET, address), 504, "outcome-unknown", "unknown").await;
+    gate.bus.close().await;
+    let (response, _) = problem(gate.create("{}"), 503, "queue-unavailable", "not_executed").await;
+    assert!(response.headers().contains_key("retry-after"));
+    let ready = gate.anonymous(&Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let ready: Value = ready.json().await.unwrap();
+    assert_eq!(
+        (&ready["status"], &ready["dependencies"]["queue"]["ok"]),
+        (&json!("not ready"), &json!(false))
+    );
+    assert_eq!(ready["dependencies"]["sessions"]["ok"], true);
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn more_requests_at_once_than_places_are_refused() {
+    let settings =
+        Settings { max_concurrent_requests: 1, request_deadline: Duration::from_secs(1), ..quick() };
+    let gate = Gate::start(settings).await;
+    let (first, second) = tokio::join!(gate.create("{}").send(), gate.create("{}").send());
+    let mut statuses = [first.unwrap().status().as_u16(), second.unwrap().status().as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [503, 504]);
+    let alive = gate.anonymous(&Method::GET, "/livez").send().await.unwrap();
+    assert_eq!(alive.status(), StatusCode::OK);
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_is_shown_listed_and_ended() {
+    let gate = Gate::start(quick()).await;
+    let (get, delete) = (Method::GET, Method::DELETE);
+    let me: Value = gate.request(&get, "/v1/session").send().await.unwrap().json().await.unwrap();
+    assert_eq!((&me["user"], &me["roles"]), (&json!("ann"), &json!(["admin"])));
+    let cookie = format!("a=b; __Host-penstock={}", gate.token);
+    let by_cookie = || gate.anonymous(&delete, "/v1/session").header("cookie", &cookie);
+    let foreign = by_cookie().header("sec-fetch-site", "cross-site");
+    problem(foreign, 403, "cross-site", "not_executed").await;
+    let all: Value = gate.request(&get, "/v1/sessions").send().await.unwrap().json().await.unwrap();
+    assert_eq!((&all["sessions"][0]["id"], &all["current"]), (&me["id"], &me["id"]));
+    assert!(!all.to_string().contains(&gate.token));
+    let ended = by_cookie().header("sec-fetch-site", "same-origin").send().await.unwrap();
+    assert_eq!(ended.status(), 204);
+    assert!(ended.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
+    problem(gate.request(&get, "/v1/session"), 401, "unauthenticated", "not_executed").await;
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_names() {
+    let gate = Gate::start(quick()).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let request = gate.anonymous(&Method::GET, "/livez").header("request-id", "r-1");
+    let request = request.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()["request-id"], "r-1");
+    assert!(response.headers()["traceparent"].to_str().unwrap().contains(trace));
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_is_seen_before_it_happens_and_what_is_in_flight_finishes() {
+    let settings = Settings {
+        shutdown_linger: Duration::from_millis(300),
+        request_deadline: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    let gate = Gate::start(settings).await;
+    let in_flight = tokio::spawn(gate.create("{}").send());
+    while gate.anonymous(&Method::GET, "/readyz").send().await.unwrap().status() != 200 {}
+    gate.stopper.stop();
+    let ready = gate.anonymous(&Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert_eq!(ready.headers()["connection"], "close");
+    let ready: Value = ready.json().await.unwrap();
+    assert_eq!(ready["status"], "stopping");
+    let answer = in_flight.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 504);
+    gate.served.await.unwrap().unwrap();
+}

@@ -1,0 +1,261 @@
+//! One contract for both session stores.
+
+use gate::{
+    EmbeddedSessions, Lifetimes, RedisSessions, Sessions,
+    sessions::{SessionId, SessionsError, Token},
+};
+use messages::{Timestamp, UserName, principal::User};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const IDLE: Duration = Duration::from_secs(30 * 60);
+const LIFETIMES: Lifetimes = Lifetimes { idle: IDLE, absolute: Duration::from_secs(8 * 3600) };
+
+fn user(name: &str) -> User {
+    let groups = vec!["staff".parse().unwrap()];
+    User { name: name.parse().unwrap(), roles: vec![messages::Role::Admin], groups }
+}
+
+fn name(name: &str) -> UserName {
+    name.parse().unwrap()
+}
+
+fn start() -> Timestamp {
+    process::now()
+}
+
+async fn finds_what_was_created(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    let (token, created) = sessions.create(user("ann"), now).await.unwrap();
+    assert_eq!(created.user, user("ann"));
+    assert_eq!(created.id, token.id());
+    assert_eq!(created.expires, now.after(LIFETIMES.absolute));
+    let found = sessions.find(&token.id(), now).await.unwrap().unwrap();
+    assert_eq!((&found.user, found.expires), (&created.user, created.expires));
+    let (other, _) = sessions.create(user("ann"), now).await.unwrap();
+    assert_ne!(other, token, "each log-in has a token of its own");
+    sessions.check().await.unwrap();
+}
+
+async fn ends_when_it_was_idle_for_long(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    let (token, _) = sessions.create(user("idle"), now).await.unwrap();
+    let almost = now.after(IDLE - Duration::from_secs(1));
+    assert!(sessions.find(&token.id(), almost).await.unwrap().is_some());
+    let later = almost.after(IDLE - Duration::from_secs(1));
+    let found = sessions.find(&token.id(), later).await.unwrap().expect("its use began another half hour");
+    assert!(found.idle_until > later);
+    let too_late = later.after(IDLE);
+    assert!(sessions.list(&name("idle"), too_late).await.unwrap().is_empty());
+    assert!(sessions.find(&token.id(), too_late).await.unwrap().is_none());
+    assert!(sessions.find(&token.id(), later).await.unwrap().is_none(), "what has ended stays so");
+}
+
+async fn ends_after_its_time_even_if_used(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    let (token, created) = sessions.create(user("busy"), now).await.unwrap();
+    let mut time = now;
+    while time.after(IDLE / 2) < created.expires {
+        time = time.after(IDLE / 2);
+        let found = sessions.find(&token.id(), time).await.unwrap().expect("it is used");
+        assert!(found.idle_until <= created.expires);
+    }
+    assert!(sessions.find(&token.id(), created.expires).await.unwrap().is_none());
+}
+
+async fn a_deleted_one_is_gone(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    let (token, _) = sessions.create(user("del"), now).await.unwrap();
+    let (kept, _) = sessions.create(user("del"), now).await.unwrap();
+    assert!(!sessions.delete(&name("eve"), &token.id()).await.unwrap(), "it is not eve's");
+    assert!(sessions.find(&token.id(), now).await.unwrap().is_some());
+    assert!(sessions.delete(&name("del"), &token.id()).await.unwrap());
+    assert!(!sessions.delete(&name("del"), &token.id()).await.unwrap());
+    assert!(sessions.find(&token.id(), now).await.unwrap().is_none());
+    assert!(sessions.find(&kept.id(), now).await.unwrap().is_some());
+}
+
+async fn nobody_gets_in_with_another_token(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    let (token, _) = sessions.create(user("ann"), now).await.unwrap();
+    assert!(sessions.find(&Token::mint().id(), now).await.unwrap().is_none());
+    // The id is public; shown as a token, it is the id of nothing.
+    let id_as_token: Token = token.id().to_string().parse().unwrap();
+    assert!(sessions.find(&id_as_token.id(), now).await.unwrap().is_none());
+    assert!(!sessions.delete(&name("ann"), &Token::mint().id()).await.unwrap());
+}
+
+async fn one_user_has_many(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    let mut ids: Vec<SessionId> = Vec::new();
+    for _ in 0..50 {
+        ids.push(sessions.create(user("many"), now).await.unwrap().1.id);
+    }
+    sessions.create(user("man"), now).await.unwrap();
+    let listed = sessions.list(&name("many"), now).await.unwrap();
+    let mut found: Vec<SessionId> = listed.iter().map(|session| session.id).collect();
+    found.sort_by_key(SessionId::to_string);
+    ids.sort_by_key(SessionId::to_string);
+    assert_eq!(found, ids);
+    for id in &ids {
+        assert!(sessions.delete(&name("many"), id).await.unwrap());
+    }
+    assert!(sessions.list(&name("many"), now).await.unwrap().is_empty());
+    assert_eq!(sessions.list(&name("man"), now).await.unwrap().len(), 1);
+}
+
+/// A touch that runs beside a log-out must not bring the session back.
+async fn a_use_beside_a_deletion_revives_nothing(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    for _ in 0..50 {
+        let (token, session) = sessions.create(user("race"), now).await.unwrap();
+        let user = session.user.name;
+        let uses = tokio::spawn({
+            let sessions = Arc::clone(&sessions);
+            async move {
+                for n in 1..5 {
+                    sessions.find(&session.id, now.after(Duration::from_secs(n))).await.unwrap();
+                }
+            }
+        });
+        assert!(sessions.delete(&user, &token.id()).await.unwrap());
+        uses.await.unwrap();
+        assert!(sessions.find(&token.id(), now).await.unwrap().is_none());
+    }
+}
+
+fn embedded(directory: &Path) -> Arc<dyn Sessions> {
+    Arc::new(EmbeddedSessions::open(directory, LIFETIMES, start()).unwrap())
+}
+
+fn redis() -> Arc<dyn Sessions> {
+    let prefix = format!("test:{}:", Token::mint().expose());
+    Arc::new(RedisSessions::connect_with_prefix(&testbed::redis(), LIFETIMES, &prefix).unwrap())
+}
+
+macro_rules! contract {
+    ($($case:ident),*) => {
+        mod on_embedded {
+            $(#[tokio::test]
+            async fn $case() {
+                let directory = tempfile::tempdir().unwrap();
+                super::$case(super::embedded(directory.path())).await;
+            })*
+        }
+        mod on_redis {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(super::redis()).await;
+            })*
+        }
+    };
+}
+
+contract!(
+    finds_what_was_created,
+    ends_when_it_was_idle_for_long,
+    ends_after_its_time_even_if_used,
+    a_deleted_one_is_gone,
+    nobody_gets_in_with_another_token,
+    one_user_has_many,
+    a_use_beside_a_deletion_revives_nothing
+);
+
+#[tokio::test]
+async fn embedded_sessions_survive_a_restart_and_hold_no_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = start();
+    let sessions = embedded(directory.path());
+    let (token, _) = sessions.create(user("ann"), now).await.unwrap();
+    let (closed, _) = sessions.create(user("ann"), now).await.unwrap();
+    sessions.delete(&name("ann"), &closed.id()).await.unwrap();
+    drop(sessions);
+    let sessions = embedded(directory.path());
+    assert!(sessions.find(&token.id(), now).await.unwrap().is_some());
+    assert!(sessions.find(&closed.id(), now).await.unwrap().is_none());
+    drop(sessions);
+    assert!(!files_contain(directory.path(), token.expose().as_bytes()));
+    let late = now.after(LIFETIMES.absolute);
+    let sessions = EmbeddedSessions::open(directory.path(), LIFETIMES, late).unwrap();
+    assert!(
+        sessions.find(&token.id(), now).await.unwrap().is_none(),
+        "what has ended is forgotten at the start"
+    );
+}
+
+fn files_contain(directory: &Path, text: &[u8]) -> bool {
+    std::fs::read_dir(directory).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return files_contain(&path, text);
+        }
+        std::fs::read(path).unwrap().windows(text.len()).any(|window| window == text)
+    })
+}
+
+#[tokio::test]
+async fn redis_holds_no_token_and_forgets_by_itself() {
+    let prefix = format!("test:{}:", Token::mint().expose());
+    let lifetimes = Lifetimes { idle: Duration::from_millis(50), absolute: Duration::from_millis(50) };
+    let sessions = RedisSessions::connect_with_prefix(&testbed::redis(), lifetimes, &prefix).unwrap();
+    let (token, _) = sessions.create(user("ann"), start()).await.unwrap();
+    let client = redis::Client::open(testbed::redis()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let limit = Instant::now() + Duration::from_secs(10);
+    loop {
+        let keys: Vec<String> =
+            redis::cmd("KEYS").arg(format!("{prefix}*")).query_async(&mut connection).await.unwrap();
+        assert!(keys.iter().all(|key| !key.contains(&token.expose())));
+        if keys.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < limit, "still there: {keys:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_nobody_gets_in_and_with_it_everybody_again() {
+    let scratch = testbed::Scratch::new().unwrap();
+    let directory = scratch.path().to_owned();
+    let mut redis =
+        blocking(move || testbed::Redis::start(&directory, testbed::Persistence::AppendOnlyFile).unwrap())
+            .await;
+    let sessions = RedisSessions::connect(&redis.url(), LIFETIMES).unwrap();
+    let now = start();
+    let (token, _) = sessions.create(user("ann"), now).await.unwrap();
+    redis.kill();
+    for _ in 0..3 {
+        refuses_in_time(&sessions, &token, now).await;
+    }
+    let mut redis = blocking(move || {
+        redis.restart().unwrap();
+        redis
+    })
+    .await;
+    let limit = Instant::now() + Duration::from_secs(10);
+    loop {
+        match sessions.find(&token.id(), now).await {
+            Ok(found) => break assert!(found.is_some(), "it was kept"),
+            Err(error) => assert!(Instant::now() < limit, "{error}"),
+        }
+    }
+    redis.freeze().unwrap();
+    refuses_in_time(&sessions, &token, now).await;
+    redis.thaw().unwrap();
+}
+
+async fn refuses_in_time(sessions: &RedisSessions, token: &Token, now: Timestamp) {
+    let began = Instant::now();
+    let found = sessions.find(&token.id(), now).await;
+    assert!(matches!(found, Err(SessionsError::Unavailable(_))), "{found:?}");
+    assert!(sessions.check().await.is_err());
+    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
