@@ -89,7 +89,7 @@ impl Gate {
             command,
         };
         exchange.became(identity.id);
-        let operation = Operation::of(&envelope);
+        let operation = Operation::of(&envelope, exchange.caller());
         let began = Instant::now();
         let answer = self.bus.call(envelope).await;
         exchange.waited(began.elapsed());

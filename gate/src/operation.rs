@@ -32,7 +32,8 @@ pub(crate) struct Operation {
 
 impl Operation {
     /// Of a command; none for a read, which has no effect that could be in doubt.
-    pub(crate) fn of(envelope: &Envelope) -> Option<Self> {
+    /// `owner`: who sent the request, if the command is the service's own.
+    pub(crate) fn of(envelope: &Envelope, owner: Option<&UserName>) -> Option<Self> {
         if envelope.command.is_read() {
             return None;
         }
@@ -49,7 +50,8 @@ impl Operation {
             creates,
         };
         let gone = envelope.issued.after(lifetime.saturating_sub(MARGIN));
-        Some(Self { owner: envelope.principal.name(), close, deadline: envelope.deadline, gone })
+        let owner = owner.cloned().unwrap_or_else(|| envelope.principal.name());
+        Some(Self { owner, close, deadline: envelope.deadline, gone })
     }
 
     /// Where to ask.
@@ -92,7 +94,7 @@ mod tests {
             fingerprint: None,
             command: Command::DeleteRecord(delete),
         };
-        let operation = Operation::of(&envelope).unwrap();
+        let operation = Operation::of(&envelope, None).unwrap();
         let address = operation.address(&keys);
         let signed = address.strip_prefix("/v1/operations/").unwrap();
         assert_eq!(Operation::redeem(&keys, signed), Some(operation.clone()));

@@ -43,7 +43,8 @@ pub async fn serve(
         .handle(handle.clone())
         .first_request_timeout(settings.header_timeout);
     server.http_builder().http1().header_read_timeout(settings.header_timeout);
-    server.http_builder().http2().max_concurrent_streams(MAX_STREAMS);
+    let mut http2 = server.http_builder().http2();
+    http2.max_concurrent_streams(MAX_STREAMS).keep_alive_interval(settings.header_timeout);
     let gate = Arc::new(Gate::new(backends, settings.clone(), stopper.clone()).await?);
     let closing = tokio::spawn(async move {
         stopper.stopped().await;

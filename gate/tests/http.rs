@@ -1,6 +1,8 @@
 //! What a gate answers by itself, over HTTP: real sessions and a real bus, at whose other end nobody works. Whole
 //! journeys of documents are in the workspace's scenarios.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bus::{Bus, LocalBus};
 use gate::{Backends, EmbeddedSessions, Lifetimes, Sessions, Settings, SigningKeys};
 use messages::{Role, principal::User};
@@ -90,7 +92,7 @@ async fn the_contract_and_the_routes_say_the_same() {
         gate.anonymous(&Method::GET, "/openapi.json").send().await.unwrap().json().await.unwrap();
     let paths = contract["paths"].as_object().unwrap();
     for (path, methods) in paths {
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         let response = gate.request(&Method::TRACE, &path).send().await.unwrap();
         assert_eq!(response.status(), 405, "{path}");
         let allow = response.headers()["allow"].to_str().unwrap().to_ascii_lowercase();
@@ -122,7 +124,7 @@ async fn without_a_session_every_door_but_the_open_ones_is_closed() {
                 continue;
             }
             let method: Method = method.to_ascii_uppercase().parse().unwrap();
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             for request in [
                 gate.anonymous(&method, &path),
                 gate.anonymous(&method, &path).bearer_auth("garbage"),

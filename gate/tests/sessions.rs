@@ -1,5 +1,7 @@
 //! One contract for both session stores.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use gate::{
     EmbeddedSessions, Lifetimes, RedisSessions, Sessions,
     sessions::{SessionId, SessionsError, Token},
@@ -12,6 +14,7 @@ use std::{
 };
 
 const IDLE: Duration = Duration::from_secs(30 * 60);
+const ALMOST_IDLE: Duration = Duration::from_secs(30 * 60 - 1);
 const LIFETIMES: Lifetimes = Lifetimes { idle: IDLE, absolute: Duration::from_secs(8 * 3600) };
 
 fn user(name: &str) -> User {
@@ -43,9 +46,9 @@ async fn finds_what_was_created(sessions: Arc<dyn Sessions>) {
 async fn ends_when_it_was_idle_for_long(sessions: Arc<dyn Sessions>) {
     let now = start();
     let (token, _) = sessions.create(user("idle"), now).await.unwrap();
-    let almost = now.after(IDLE - Duration::from_secs(1));
+    let almost = now.after(ALMOST_IDLE);
     assert!(sessions.find(&token.id(), almost).await.unwrap().is_some());
-    let later = almost.after(IDLE - Duration::from_secs(1));
+    let later = almost.after(ALMOST_IDLE);
     let found = sessions.find(&token.id(), later).await.unwrap().expect("its use began another half hour");
     assert!(found.idle_until > later);
     let too_late = later.after(IDLE);
@@ -113,7 +116,7 @@ async fn a_use_beside_a_deletion_revives_nothing(sessions: Arc<dyn Sessions>) {
     for _ in 0..50 {
         let (token, session) = sessions.create(user("race"), now).await.unwrap();
         let user = session.user.name;
-        let uses = tokio::spawn({
+        let touches = tokio::spawn({
             let sessions = Arc::clone(&sessions);
             async move {
                 for n in 1..5 {
@@ -122,7 +125,7 @@ async fn a_use_beside_a_deletion_revives_nothing(sessions: Arc<dyn Sessions>) {
             }
         });
         assert!(sessions.delete(&user, &token.id()).await.unwrap());
-        uses.await.unwrap();
+        touches.await.unwrap();
         assert!(sessions.find(&token.id(), now).await.unwrap().is_none());
     }
 }

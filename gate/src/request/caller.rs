@@ -60,6 +60,7 @@ impl FromRequestParts<Arc<Gate>> for Caller {
         };
         let session = gate.sessions.find(&token.id(), process::now()).await?;
         let session = session.ok_or(AccessError::Unauthenticated)?;
+        exchange.is_of(&session.user.name);
         Ok(Self { session, exchange })
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::ApiError;
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, request::Parts};
-use messages::CommandId;
+use messages::{CommandId, UserName};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -21,6 +21,7 @@ pub(crate) struct Exchange(Arc<Inner>);
 struct Inner {
     request_id: String,
     traceparent: String,
+    caller: OnceLock<UserName>,
     command: OnceLock<CommandId>,
     queued_micros: AtomicU64,
 }
@@ -33,6 +34,7 @@ impl Exchange {
         Self(Arc::new(Inner {
             request_id: request_id.unwrap_or_else(|| Uuid::now_v7().to_string()),
             traceparent: child_of(header("traceparent")),
+            caller: OnceLock::new(),
             command: OnceLock::new(),
             queued_micros: AtomicU64::new(0),
         }))
@@ -50,6 +52,15 @@ impl Exchange {
     /// The trace's part of it.
     pub(crate) fn trace_id(&self) -> &str {
         self.0.traceparent.get(3..35).unwrap_or_default()
+    }
+
+    /// Whose request it is, once that is known.
+    pub(crate) fn caller(&self) -> Option<&UserName> {
+        self.0.caller.get()
+    }
+
+    pub(crate) fn is_of(&self, caller: &UserName) {
+        let _ = self.0.caller.set(caller.clone());
     }
 
     /// The command that the request became; the first, if it became several.

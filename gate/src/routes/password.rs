@@ -3,7 +3,7 @@
 use super::{
     answer,
     session::{self, private},
-    users::{end_sessions, unchanged_since},
+    users::{then_end_sessions, to_the_end, unchanged_since},
 };
 use crate::{
     account::{Account, check_strength},
@@ -48,19 +48,25 @@ pub(super) async fn replace_password(
         check_current(&gate, &caller, &name, current).await?;
     }
     let password_hash = gate.passwords.hash(change.password).await?;
+    to_the_end(async move {
+        let replaced = replace(&gate, &caller, &name, &password_hash).await;
+        then_end_sessions(&gate, &name, Some(&caller.session.id), replaced).await?;
+        Ok(private(StatusCode::NO_CONTENT, ()))
+    })
+    .await
+}
+
+/// Writes the new hash into the account, however often that changes meanwhile.
+async fn replace(gate: &Gate, caller: &Caller, name: &UserName, hash: &str) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
-        let Some((record, account)) = session::account(&gate, &caller.exchange, &name).await? else {
+        let Some((record, account)) = session::account(gate, &caller.exchange, name).await? else {
             let (collection, record) = (CollectionName::users(), name.record_id());
             return Err(Rejection::RecordNotFound { collection, record }.into());
         };
-        let account = Account { password_hash: password_hash.clone(), ..account };
-        match write(&gate, &caller, &account, &record).await {
+        let account = Account { password_hash: hash.to_owned(), ..account };
+        match write(gate, caller, &account, &record).await {
             Err(ApiError::Rejected(Rejection::PreconditionFailed { .. })) => {}
-            Err(error) => return Err(error),
-            Ok(()) => {
-                end_sessions(&gate, &name, Some(&caller.session.id)).await?;
-                return Ok(private(StatusCode::NO_CONTENT, ()));
-            }
+            done => return done,
         }
     }
     Err(ServiceError::Overloaded.into())

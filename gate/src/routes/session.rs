@@ -12,6 +12,7 @@ use crate::{
         fields,
         idempotency::Identity,
     },
+    sessions::Session,
 };
 use axum::{
     Json,
@@ -61,16 +62,18 @@ pub(super) async fn open_session(
     gate.throttle.take(&user, Instant::now()).map_err(seconds)?;
     // What cannot be a name is no account's, and takes as long to find out.
     let found = match user.parse::<UserName>() {
-        Ok(name) => account(&gate, &exchange, &name).await?.map(|(_, account)| (name, account)),
+        Ok(name) => account(&gate, &exchange, &name).await?,
         Err(_) => None,
     };
     let hash = found.as_ref().map(|(_, account)| account.password_hash.clone());
     let right = gate.passwords.verify(password, hash).await?;
-    let Some((name, account)) = found.filter(|_| right) else {
+    let Some((record, account)) = found.filter(|_| right) else {
         return Err(AccessError::BadCredentials.into());
     };
     gate.throttle.succeeded(&user);
-    let (token, session) = gate.sessions.create(account.user(name), process::now()).await?;
+    let user = account.user(record.id.as_str().parse()?);
+    let (token, session) = gate.sessions.create(user, process::now()).await?;
+    still_holds(&gate, &exchange, &session, &record).await?;
     let body =
         Opened { token: token.expose(), user: &session.user.name, expires_at: rfc3339(session.expires) };
     let mut response = private(StatusCode::CREATED, Json(body));
@@ -95,6 +98,23 @@ pub(super) async fn close_session(
     Ok(response)
 }
 
+/// Whoever changes an account ends its sessions after that. A session that was opened in between, by the account as
+/// it was before, is ended here.
+async fn still_holds(
+    gate: &Gate,
+    exchange: &Exchange,
+    session: &Session,
+    record: &Record,
+) -> Result<(), ApiError> {
+    let name = &session.user.name;
+    let now = account(gate, exchange, name).await;
+    if matches!(&now, Ok(Some((now, _))) if now.etag() == record.etag()) {
+        return Ok(());
+    }
+    gate.sessions.delete(name, &session.id).await?;
+    now.and(Err(AccessError::BadCredentials.into()))
+}
+
 /// An account and the record that holds it, looked up by the service itself.
 pub(super) async fn account(
     gate: &Gate,
@@ -116,7 +136,7 @@ pub(super) async fn account(
 }
 
 /// A session as its user sees it.
-pub(super) fn show(session: &crate::sessions::Session) -> impl Serialize + use<'_> {
+pub(super) fn show(session: &Session) -> impl Serialize + use<'_> {
     Shown {
         id: session.id.to_string(),
         user: &session.user.name,

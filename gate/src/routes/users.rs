@@ -19,7 +19,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, StatusCode, header};
 use messages::{
-    CollectionName, Command, Outcome, Record, Rejection, Role, UserName,
+    CollectionName, Command, Outcome, Principal, Record, Rejection, Role, UserName,
     outcome::RecordWritten,
     precondition::{Precondition, Tags, Verdict},
     record::{DeleteRecord, ReplaceRecord},
@@ -81,35 +81,17 @@ pub(super) async fn replace_user(
     caller.must_be_admin()?;
     let precondition = conditions::parse(&method, &headers)?;
     let wanted: Wanted = fields::read_object(&body.document)?;
-    check_roles(&wanted.roles)?;
-    let new_hash = match wanted.password {
-        Some(password) => {
-            check_strength(&password, "/password")?;
-            Some(gate.passwords.hash(password).await?)
-        }
+    check(&name, &wanted)?;
+    let hash = match &wanted.password {
+        Some(password) => Some(gate.passwords.hash(password.clone()).await?),
         None => None,
     };
-    for _ in 0..ATTEMPTS {
-        let current = session::account(&gate, &caller.exchange, &name).await?;
-        let record = current.as_ref().map(|(record, _)| record);
-        if precondition.judge(record) != Verdict::Holds {
-            return Err(Rejection::PreconditionFailed { current: record.map(Record::etag) }.into());
-        }
-        let unchanged = unchanged_since(record);
-        let old_hash = current.map(|(_, account)| account.password_hash);
-        let password_hash = new_hash.clone().or(old_hash).ok_or_else(no_password)?;
-        let (roles, groups) = (wanted.roles.clone(), wanted.groups.clone());
-        let account = Account { password_hash, roles, groups };
-        match write(&gate, &caller, &name, &account, unchanged).await {
-            Err(ApiError::Rejected(Rejection::PreconditionFailed { .. })) => {}
-            Err(error) => return Err(error),
-            Ok((status, written)) => {
-                end_sessions(&gate, &name, None).await?;
-                return Ok(changed(status, &name, &written));
-            }
-        }
-    }
-    Err(ServiceError::Overloaded.into())
+    to_the_end(async move {
+        let replaced = replace(&gate, &caller, &name, &precondition, wanted, hash).await;
+        let (status, written) = then_end_sessions(&gate, &name, None, replaced).await?;
+        Ok(changed(status, &name, &written))
+    })
+    .await
 }
 
 /// `DELETE /v1/users/{name}`
@@ -124,13 +106,66 @@ pub(super) async fn delete_user(
     let precondition = conditions::parse(&method, &headers)?;
     let command =
         DeleteRecord { collection: CollectionName::users(), record: name.record_id(), precondition };
-    match gate.carry_out(&caller, Identity::mint(), Command::DeleteRecord(command)).await? {
-        Outcome::RecordDeleted(_) => {
-            end_sessions(&gate, &name, None).await?;
-            Ok(private(StatusCode::NO_CONTENT, ()))
+    to_the_end(async move {
+        let deleted = gate.carry_out(&caller, Identity::mint(), Command::DeleteRecord(command)).await;
+        match then_end_sessions(&gate, &name, None, deleted).await? {
+            Outcome::RecordDeleted(_) => Ok(private(StatusCode::NO_CONTENT, ())),
+            outcome => Err(unexpected(&outcome)),
         }
-        outcome => Err(unexpected(&outcome)),
+    })
+    .await
+}
+
+/// Goes on even if the client hangs up: an account that has changed must not keep its sessions.
+pub(super) async fn to_the_end(
+    work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let end = tokio::spawn(work).await;
+    end.unwrap_or_else(|error| Err(ApiError::internal(format!("a change of an account: {error}"))))
+}
+
+/// Ends the sessions of an account that has changed, or may have, but for one that may be spared.
+pub(super) async fn then_end_sessions<T>(
+    gate: &Gate,
+    name: &UserName,
+    spared: Option<&SessionId>,
+    changed: Result<T, ApiError>,
+) -> Result<T, ApiError> {
+    if matches!(changed, Ok(_) | Err(ApiError::Service(ServiceError::OutcomeUnknown { .. }))) {
+        let ended = gate.sessions.delete_all(name, spared, process::now()).await;
+        ended.map_err(ServiceError::SessionsNotEnded)?;
     }
+    changed
+}
+
+/// Writes an account over the one that is there, however often that changes meanwhile.
+async fn replace(
+    gate: &Gate,
+    caller: &Caller,
+    name: &UserName,
+    precondition: &Precondition,
+    wanted: Wanted,
+    hash: Option<String>,
+) -> Result<(StatusCode, RecordWritten), ApiError> {
+    for _ in 0..ATTEMPTS {
+        let current = session::account(gate, &caller.exchange, name).await?;
+        let record = current.as_ref().map(|(record, _)| record);
+        if precondition.judge(record) != Verdict::Holds {
+            return Err(Rejection::PreconditionFailed { current: record.map(Record::etag) }.into());
+        }
+        let unchanged = unchanged_since(record);
+        let old_hash = current.map(|(_, account)| account.password_hash);
+        let account = Account {
+            password_hash: hash.clone().or(old_hash).ok_or_else(no_password)?,
+            roles: wanted.roles.clone(),
+            groups: wanted.groups.clone(),
+        };
+        match write(gate, caller, name, &account, unchanged).await {
+            Err(ApiError::Rejected(Rejection::PreconditionFailed { .. })) => {}
+            done => return done,
+        }
+    }
+    Err(ServiceError::Overloaded.into())
 }
 
 /// Only if the account is still as it was read.
@@ -141,16 +176,6 @@ pub(super) fn unchanged_since(record: Option<&Record>) -> Precondition {
         }
         None => Precondition { if_none_match: Some(Tags::Any), ..Precondition::default() },
     }
-}
-
-/// Ends the sessions of an account that has changed, but for one that may be spared.
-pub(super) async fn end_sessions(
-    gate: &Gate,
-    name: &UserName,
-    spared: Option<&SessionId>,
-) -> Result<(), ApiError> {
-    let ended = gate.sessions.delete_all(name, spared, process::now()).await;
-    ended.map_err(|error| ServiceError::SessionsNotEnded(error).into())
 }
 
 async fn write(
@@ -178,14 +203,17 @@ fn changed(status: StatusCode, name: &UserName, written: &RecordWritten) -> Resp
     response
 }
 
-fn check_roles(roles: &[Role]) -> Result<(), RequestError> {
-    match roles.iter().position(|role| *role == Role::Unknown) {
-        None => Ok(()),
-        Some(index) => Err(RequestError::InvalidDocument {
-            pointer: format!("/roles/{index}"),
-            detail: "a role is \"admin\" or \"operator\"".to_owned(),
-        }),
+fn check(name: &UserName, wanted: &Wanted) -> Result<(), RequestError> {
+    let invalid = |pointer: String, detail: &str| {
+        Err(RequestError::InvalidDocument { pointer, detail: detail.to_owned() })
+    };
+    if *name == Principal::Service.name() {
+        return invalid(String::new(), "this name is the service's own");
     }
+    if let Some(index) = wanted.roles.iter().position(|role| *role == Role::Unknown) {
+        return invalid(format!("/roles/{index}"), "a role is \"admin\" or \"operator\"");
+    }
+    wanted.password.as_ref().map_or(Ok(()), |password| check_strength(password, "/password"))
 }
 
 fn no_password() -> ApiError {

@@ -3,7 +3,10 @@
 use super::{Session, SessionId, Sessions, SessionsError, Token};
 use messages::{Timestamp, UserName, principal::User};
 use moka::future::Cache;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// How long a session that was found is not looked up again: so long a revoked one lives at most at other gates.
 const TRUST: Duration = Duration::from_secs(1);
@@ -11,7 +14,8 @@ const TRUST: Duration = Duration::from_secs(1);
 /// A session store behind a cache.
 pub(crate) struct LiveSessions {
     store: Arc<dyn Sessions>,
-    found: Cache<SessionId, Session>,
+    /// With the time at which it was asked for.
+    found: Cache<SessionId, (Session, Instant)>,
 }
 
 impl LiveSessions {
@@ -28,12 +32,16 @@ impl LiveSessions {
         id: &SessionId,
         now: Timestamp,
     ) -> Result<Option<Session>, SessionsError> {
-        if let Some(session) = self.found.get(id).await.filter(|session| session.is_live(now)) {
+        if let Some((session, asked)) = self.found.get(id).await
+            && asked.elapsed() < TRUST
+            && session.is_live(now)
+        {
             return Ok(Some(session));
         }
+        let asked = Instant::now();
         let session = self.store.find(id, now).await?;
         if let Some(session) = &session {
-            self.found.insert(*id, session.clone()).await;
+            self.found.insert(*id, (session.clone(), asked)).await;
         }
         Ok(session)
     }
