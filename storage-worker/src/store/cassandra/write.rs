@@ -19,7 +19,7 @@ use uuid::Uuid;
 /// commit log, 16 MiB too. The Paxos tables hold the whole of it besides other things.
 const MAX_BYTES: usize = 12 << 20;
 /// What a bound statement takes besides its texts.
-const STATEMENT_BYTES: usize = 256;
+const STATEMENT_BYTES: usize = 512;
 /// The longest time to live that Cassandra takes: 20 years, in seconds.
 const MAX_TTL: u64 = 20 * 365 * 24 * 3600;
 
