@@ -25,7 +25,7 @@ mod stage;
 
 pub(crate) use answer::Answer;
 pub(crate) use binaries::binary;
-pub(crate) use client::{Call, Client};
+pub(crate) use client::Client;
 pub(crate) use cluster::Cluster;
 pub(crate) use embedded::Embedded;
 pub(crate) use ground::Ground;
@@ -33,6 +33,5 @@ pub(crate) use ledger::{Entry, Ledger, Told};
 pub(crate) use load::{Load, Manner};
 pub(crate) use raw::{raw, raw_head};
 pub(crate) use runner::{Fault, Scenario, run};
-pub(crate) use server::Server;
-pub(crate) use service::{Deployed, Service, User, unique};
+pub(crate) use service::{Service, User, unique};
 pub(crate) use stage::Stage;

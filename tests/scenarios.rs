@@ -28,14 +28,20 @@ mod accounts;
 mod bad_documents;
 mod bad_requests;
 mod collections;
+mod configuration;
 mod contention;
+mod embedded_faults;
+mod gate_faults;
 mod idempotency;
 mod lists;
 mod patches;
 mod permissions;
 mod preconditions;
+mod queues;
 mod records;
+mod service_faults;
 mod sessions;
+mod worker_faults;
 
 use crate::harness::{Fault, Scenario};
 
@@ -60,7 +66,15 @@ pub(crate) fn functional() -> Vec<Scenario> {
 
 /// Each starts what it breaks.
 pub(crate) fn faults() -> Vec<Fault> {
-    Vec::new()
+    let themes = [
+        configuration::all(),
+        queues::all(),
+        embedded_faults::all(),
+        gate_faults::all(),
+        worker_faults::all(),
+        service_faults::all(),
+    ];
+    themes.into_iter().flatten().collect()
 }
 
 fn name(module: &str, scenario: &str) -> String {

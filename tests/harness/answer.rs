@@ -26,7 +26,7 @@ impl Answer {
 
     /// Asserts a problem document (RFC 9457) of this status, kind and outcome.
     #[track_caller]
-    pub(crate) fn is_problem(self, status: u16, kind: &str, outcome: &str) -> Self {
+    pub(crate) fn problem(self, status: u16, kind: &str, outcome: &str) -> Self {
         let answer = self.is(status);
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{}", answer.told());
         let problem = answer.json();
@@ -55,11 +55,6 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    /// All values of a header that may stand more than once.
-    pub(crate) fn header_all(&self, name: &str) -> Vec<&str> {
-        self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
 
     /// A header that must be there.

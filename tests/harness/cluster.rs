@@ -4,7 +4,7 @@ use super::{
     binaries::binary,
     ground::Ground,
     server::{Ready, Server},
-    service::{ADMIN_PASSWORD, Deployed, Service},
+    service::{ADMIN_PASSWORD, Service},
     stage::Stage,
 };
 use std::{net::SocketAddr, process::Command};
@@ -39,7 +39,7 @@ impl Cluster {
     /// As a scenario sees it.
     pub(crate) async fn service(&self) -> Service {
         let roots = self.addresses.iter().map(|address| format!("http://{address}")).collect();
-        Service::open(Deployed::Cluster, roots, ADMIN_PASSWORD).await
+        Service::open(roots, ADMIN_PASSWORD).await
     }
 }
 

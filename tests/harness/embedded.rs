@@ -3,7 +3,7 @@
 use super::{
     binaries::binary,
     server::{Ready, Server},
-    service::{Deployed, Service},
+    service::Service,
     stage::Stage,
 };
 use std::net::SocketAddr;
@@ -22,20 +22,30 @@ impl Embedded {
     pub(crate) fn start(stage: &Stage) -> Self {
         let port = Port::reserve().unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], port.number()));
-        let data = stage.path().join("data");
-        let mut server = Server::launch(stage, "penstock", Ready::Readyz(address), move || {
-            let mut command = binary("penstock");
-            command.arg("serve").arg("--data").arg(&data).args(["--bind", &address.to_string()]);
-            command
-        });
+        let mut server = launch(stage, "penstock", address);
         server.wait_ready();
         let password = printed_password(&mut server);
         Self { server, address, password, _port: port }
     }
 
-    pub(crate) async fn service(&self) -> Service {
-        Service::open(Deployed::Embedded, vec![format!("http://{}", self.address)], &self.password).await
+    /// Starts one more process on the same directory.
+    pub(crate) fn start_another(&self, stage: &Stage) -> Server {
+        let port = Port::reserve().unwrap();
+        launch(stage, "another-penstock", SocketAddr::from((self.address.ip(), port.number())))
     }
+
+    pub(crate) async fn service(&self) -> Service {
+        Service::open(vec![format!("http://{}", self.address)], &self.password).await
+    }
+}
+
+fn launch(stage: &Stage, name: &str, address: SocketAddr) -> Server {
+    let data = stage.path().join("data");
+    Server::launch(stage, name, Ready::Readyz(address), move || {
+        let mut command = binary("penstock");
+        command.arg("serve").arg("--data").arg(&data).args(["--bind", &address.to_string()]);
+        command
+    })
 }
 
 /// The first start mints the admin's password and prints it once.

@@ -19,12 +19,12 @@ const CLIENTS: usize = 12;
 const LEDGERS: usize = 4;
 /// Whoever waits for acknowledgements waits for a service that serves, or soon does again.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(60);
+/// A client that got no success waits a moment before it goes on.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How clients behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// Each change is sent once, to this gate.
-    Once { gate: usize },
     /// Each change carries an Idempotency-Key and is sent, to the gates by turns, until it is acknowledged.
     Persistent,
     /// Each change is sent once, over one connection at a time; who is told `Connection: close` goes to the other
@@ -62,12 +62,6 @@ impl Load {
                 gates: [service.admin_at(number).apart(), service.admin_at(number + 1).apart()],
                 ledger: ledgers[ledger].clone(),
                 acknowledged: Arc::clone(&counter),
-            };
-            let writer = match manner {
-                Manner::Once { gate } => {
-                    Writer { gates: [0, 1].map(|_| service.admin_at(gate).apart()), ..writer }
-                }
-                Manner::Persistent | Manner::Polite => writer,
             };
             let stopped = Arc::clone(&stopped);
             clients.spawn(async move { (ledger, writer.work(manner, &stopped).await) });
@@ -142,12 +136,12 @@ impl Writer {
             let mark = format!("{}.{}", self.name, entries.len());
             let began = Instant::now();
             let told = match manner {
-                Manner::Once { .. } => tell(self.ledger.append(&self.gates[0], &mark).attempt().await),
                 Manner::Persistent => self.insist(&mark).await,
                 Manner::Polite => self.ask_politely(&mark).await,
             };
-            if let Told::Acknowledged(_) = told {
-                self.acknowledged.send_modify(|count| *count += 1);
+            match told {
+                Told::Acknowledged(_) => self.acknowledged.send_modify(|count| *count += 1),
+                _ => tokio::time::sleep(PAUSE).await,
             }
             entries.push(Entry { mark, told, took: began.elapsed() });
         }
@@ -163,7 +157,7 @@ impl Writer {
             match tell(append.idempotency_key(&format!("{}{mark}", self.ledger.path)).attempt().await) {
                 told @ Told::Acknowledged(_) => return told,
                 told if Instant::now() > end => return told,
-                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                _ => tokio::time::sleep(PAUSE).await,
             }
         }
     }

@@ -1,8 +1,8 @@
 //! From scenarios to an exit code.
 
 use super::{
-    service::{Deployed, Service},
-    shared::Shared,
+    service::Service,
+    shared::{Deployed, Shared},
     stage::Stage,
 };
 use futures_util::future::LocalBoxFuture;

@@ -8,28 +8,18 @@ use uuid::Uuid;
 /// The admin's password where a deployment is told one.
 pub(crate) const ADMIN_PASSWORD: &str = "the admin of the scenarios";
 
-/// What the service runs as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deployed {
-    /// One process.
-    Embedded,
-    /// Two gates, two workers.
-    Cluster,
-}
-
 /// A running deployment, with its admin logged in.
 #[derive(Clone)]
 pub(crate) struct Service {
-    pub(crate) deployed: Deployed,
     roots: Arc<[String]>,
     admin: Client,
 }
 
 impl Service {
     /// Logs the admin in at the first gate.
-    pub(crate) async fn open(deployed: Deployed, roots: Vec<String>, password: &str) -> Self {
+    pub(crate) async fn open(roots: Vec<String>, password: &str) -> Self {
         let admin = Client::new(&roots[0]).log_in("admin", password).await;
-        Self { deployed, roots: roots.into(), admin }
+        Self { roots: roots.into(), admin }
     }
 
     /// The admin at the first gate.

@@ -1,16 +1,20 @@
 //! A deployment that scenarios share.
 
 use super::{
-    cluster::Cluster,
-    embedded::Embedded,
-    ground::Ground,
-    runner::guarded,
-    service::{Deployed, Service},
-    stage::Stage,
+    cluster::Cluster, embedded::Embedded, ground::Ground, runner::guarded, service::Service, stage::Stage,
 };
 use libtest_mimic::Failed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::runtime::Runtime;
+
+/// What the service runs as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deployed {
+    /// One process.
+    Embedded,
+    /// Two gates, two workers.
+    Cluster,
+}
 
 /// Started when the first scenario needs it.
 pub(super) struct Shared {
@@ -49,8 +53,10 @@ impl Shared {
 
     /// Takes the deployment down, if it was started: nothing may be left in its queues.
     pub(super) fn finish(&self) {
-        if let Some(Ok((Running::Cluster(cluster), _))) = &self.started().take() {
-            cluster.ground.assert_drained();
+        match self.started().take() {
+            Some(Ok((Running::Cluster(cluster), _))) => cluster.ground.assert_drained(),
+            Some(Ok((Running::Embedded(mut embedded), _))) => embedded.server.kill(),
+            Some(Err(_)) | None => {}
         }
     }
 

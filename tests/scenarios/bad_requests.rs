@@ -23,7 +23,7 @@ async fn a_name_that_is_none_is_refused(service: Service) {
     for id in ["a%20b", "a%2Fb", "%C3%BC", "a%00b", "a*b", ".", "..", "%2e%2e", &long] {
         let line = format!("GET {records}/{id}");
         let request = raw_head(root, &line, admin.token(), "");
-        raw(root, &request).await.is_problem(400, "invalid-name", "not_executed");
+        raw(root, &request).await.problem(400, "invalid-name", "not_executed");
         let mut request = raw_head(
             root,
             &line.replace("GET", "PUT"),
@@ -31,12 +31,12 @@ async fn a_name_that_is_none_is_refused(service: Service) {
             "content-type: application/json\r\ncontent-length: 2\r\n",
         );
         request.extend(b"{}");
-        raw(root, &request).await.is_problem(400, "invalid-name", "not_executed");
+        raw(root, &request).await.problem(400, "invalid-name", "not_executed");
     }
     for name in ["Upper", "-a", "a.b", "a%20b", &"x".repeat(65)] {
         let path = format!("/v1/collections/{name}");
-        admin.put(&path).json(&json!({})).await.is_problem(400, "invalid-name", "not_executed");
-        admin.get(&format!("{path}/records")).await.is_problem(400, "invalid-name", "not_executed");
+        admin.put(&path).json(&json!({})).await.problem(400, "invalid-name", "not_executed");
+        admin.get(&format!("{path}/records")).await.problem(400, "invalid-name", "not_executed");
     }
     let answer = admin.get(&format!("{records}/%FF")).await;
     assert!(matches!(answer.status, 400 | 404), "{}", answer.told());
@@ -63,7 +63,7 @@ async fn a_cursor_is_good_for_its_own_list_only(service: Service) {
     ] {
         for gate in 0..2 {
             let answer = service.admin_at(gate).get(&path).await;
-            answer.is_problem(400, "invalid-cursor", "not_executed");
+            answer.problem(400, "invalid-cursor", "not_executed");
         }
     }
     let second = service.admin_at(1).get(&format!("{records}?limit=1&cursor={cursor}")).await.is(200);
@@ -85,7 +85,7 @@ async fn a_query_that_is_not_understood_is_refused(service: Service) {
     ] {
         for path in [format!("{records}?{query}"), format!("/v1/collections?{query}")] {
             let answer = service.admin().get(&path).await;
-            answer.is_problem(400, "invalid-query", "not_executed");
+            answer.problem(400, "invalid-query", "not_executed");
         }
     }
     service.admin().get(&format!("{records}?limit=1000&fields=a")).await.is(200);
@@ -103,7 +103,7 @@ async fn a_header_that_is_not_understood_is_refused(service: Service) {
                 admin.delete(&path),
             ] {
                 let answer = call.header(header, value).await;
-                let problem = answer.is_problem(400, "invalid-header", "not_executed").json();
+                let problem = answer.problem(400, "invalid-header", "not_executed").json();
                 assert_eq!(problem["header"], name, "{value}");
             }
         }
@@ -124,11 +124,11 @@ async fn an_unknown_path_is_a_problem(service: Service) {
         "/V1/session",
     ] {
         for call in [service.admin().get(path), service.stranger_at(1).post(path).json(&json!({}))] {
-            call.await.is_problem(404, "unknown-path", "not_executed");
+            call.await.problem(404, "unknown-path", "not_executed");
         }
     }
     let long = format!("{records}?fields={}", "x".repeat(20_000));
-    service.admin().get(&long).await.is_problem(414, "uri-too-long", "not_executed");
+    service.admin().get(&long).await.problem(414, "uri-too-long", "not_executed");
 }
 
 async fn an_unknown_method_lists_the_known_ones(service: Service) {
@@ -143,7 +143,7 @@ async fn an_unknown_method_lists_the_known_ones(service: Service) {
         ("/v1/collections", Method::POST, &["GET"]),
     ] {
         let answer = service.admin().call(method, path).await;
-        let answer = answer.is_problem(405, "method-not-allowed", "not_executed");
+        let answer = answer.problem(405, "method-not-allowed", "not_executed");
         let allow = answer.expect_header("allow");
         for method in known {
             assert!(allow.contains(method), "{}", answer.told());

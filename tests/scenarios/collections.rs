@@ -42,7 +42,7 @@ async fn an_unknown_collection_says_how_to_create_it(service: Service) {
         admin.get(&format!("/v1/collections/{name}")),
         admin.delete(&format!("/v1/collections/{name}")),
     ] {
-        let problem = call.await.is_problem(404, "collection-not-found", "rejected").json();
+        let problem = call.await.problem(404, "collection-not-found", "rejected").json();
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(&format!("PUT /v1/collections/{name}")), "{detail}");
     }
@@ -63,14 +63,14 @@ async fn a_dropped_collection_is_gone_and_comes_back_empty(service: Service) {
         service.admin().delete(collection).await.is(204);
         for gate in 0..2 {
             let admin = service.admin_at(gate);
-            admin.get(&path).await.is_problem(404, "collection-not-found", "rejected");
-            admin.get(&records).await.is_problem(404, "collection-not-found", "rejected");
-            admin.put(&path).json(&json!({})).await.is_problem(404, "collection-not-found", "rejected");
+            admin.get(&path).await.problem(404, "collection-not-found", "rejected");
+            admin.get(&records).await.problem(404, "collection-not-found", "rejected");
+            admin.put(&path).json(&json!({})).await.problem(404, "collection-not-found", "rejected");
         }
         service.admin_at(1).put(collection).json(&json!({})).await.is(201);
         for gate in 0..2 {
             assert_eq!(service.admin_at(gate).get(&records).await.is(200).json()["records"], json!([]));
-            service.admin_at(gate).get(&path).await.is_problem(404, "record-not-found", "rejected");
+            service.admin_at(gate).get(&path).await.problem(404, "record-not-found", "rejected");
         }
     }
     assert_eq!(service.admin().put(&path).json(&json!({})).await.is(201).version(), 1);
@@ -82,11 +82,11 @@ async fn settings_are_changed_under_conditions(service: Service) {
     let put = |settings: &Value, header: &str, value: &str| {
         service.admin().put(collection).json(settings).header(header, value)
     };
-    put(&json!({}), "if-none-match", "*").await.is_problem(412, "precondition-failed", "rejected");
+    put(&json!({}), "if-none-match", "*").await.problem(412, "precondition-failed", "rejected");
     let tag = service.admin_at(1).get(collection).await.is(200).etag();
     let changed = put(&json!({"readers": []}), "if-match", &tag).await.is(200);
     assert_eq!(changed.version(), 2);
-    let answer = put(&json!({}), "if-match", &tag).await.is_problem(412, "precondition-failed", "rejected");
+    let answer = put(&json!({}), "if-match", &tag).await.problem(412, "precondition-failed", "rejected");
     assert_eq!(answer.etag(), changed.etag());
     service.admin().delete(collection).header("if-match", &tag).await.is(412);
     assert_eq!(service.admin_at(1).get(collection).await.is(200).json()["readers"], json!([]));
@@ -108,13 +108,13 @@ async fn settings_that_cannot_be_are_refused(service: Service) {
         (json!("x"), ""),
     ] {
         let answer = service.admin().put(&path).json(&settings).await;
-        let problem = answer.is_problem(422, "invalid-document", "not_executed").json();
+        let problem = answer.problem(422, "invalid-document", "not_executed").json();
         assert_eq!(problem["pointer"], pointer, "{settings}: {problem}");
     }
     service.admin_at(1).get(&path).await.is(404);
     service.admin().put(&path).json(&json!({})).await.is(201);
     let answer = service.admin().put(&path).json(&json!({"buckets": 32})).await;
-    assert_eq!(answer.is_problem(422, "invalid-document", "rejected").json()["pointer"], "/buckets");
+    assert_eq!(answer.problem(422, "invalid-document", "rejected").json()["pointer"], "/buckets");
 }
 
 async fn a_collection_can_be_spread_wide(service: Service) {

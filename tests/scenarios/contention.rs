@@ -52,7 +52,7 @@ async fn conditional_loops_count_without_gaps(service: Service) {
             if answer.status == 200 {
                 return answer.version();
             }
-            answer.is_problem(412, "precondition-failed", "rejected");
+            answer.problem(412, "precondition-failed", "rejected");
         }
     })
     .await;
@@ -63,15 +63,15 @@ async fn tested_patches_count_without_gaps(service: Service) {
     assert_counts(&service, &path, async |client| {
         loop {
             let n = client.get(&path).await.is(200).json()["n"].as_i64().unwrap();
-            let patch = json!([
+            let increment = json!([
                 {"op": "test", "path": "/n", "value": n},
                 {"op": "replace", "path": "/n", "value": n + 1},
             ]);
-            let answer = client.patch(&path).json_patch(&patch).await;
+            let answer = client.patch(&path).json_patch(&increment).await;
             if answer.status == 200 {
                 return answer.version();
             }
-            answer.is_problem(409, "patch-failed", "rejected");
+            answer.problem(409, "patch-failed", "rejected");
         }
     })
     .await;
@@ -86,10 +86,10 @@ async fn one_of_many_creates_under_one_id_wins(service: Service) {
     });
     let (won, lost): (Vec<_>, Vec<_>) =
         join_all(creates).await.into_iter().partition(|(_, answer)| answer.status == 201);
-    let [(winner, created)] = &won[..] else { panic!("{} won", won.len()) };
+    let [(winner, first)] = &won[..] else { panic!("{} won", won.len()) };
     for (_, answer) in lost {
-        let answer = answer.is_problem(412, "precondition-failed", "rejected");
-        assert_eq!(answer.etag(), created.etag());
+        let answer = answer.problem(412, "precondition-failed", "rejected");
+        assert_eq!(answer.etag(), first.etag());
     }
     let read = service.admin_at(1).get(&path).await.is(200);
     assert_eq!((read.json(), read.version()), (json!({"by": winner}), 1));

@@ -32,7 +32,7 @@ async fn a_create_sent_again_makes_one_record(service: Service) {
     let list = service.admin().get(&records).await.is(200).json();
     assert_eq!(list["records"].as_array().unwrap().len(), 1, "{list}");
     let other = create(1).idempotency_key(&unique("key")).await;
-    other.is_problem(400, "invalid-header", "not_executed");
+    other.problem(400, "invalid-header", "not_executed");
 }
 
 async fn concurrent_copies_of_a_create_make_one_record(service: Service) {
@@ -78,10 +78,10 @@ async fn changes_sent_again_have_one_effect(service: Service) {
 async fn a_rejection_sent_again_stays_a_rejection(service: Service) {
     let path = format!("{}/later", service.collection("rejections").await);
     let key = unique("key");
-    let patch = |gate| service.admin_at(gate).patch(&path).merge(&json!({"n": 2})).idempotency_key(&key);
-    patch(0).await.is_problem(404, "record-not-found", "rejected");
+    let change = |gate| service.admin_at(gate).patch(&path).merge(&json!({"n": 2})).idempotency_key(&key);
+    change(0).await.problem(404, "record-not-found", "rejected");
     service.admin().put(&path).json(&json!({"n": 1})).await.is(201);
-    patch(1).await.is_problem(404, "record-not-found", "rejected");
+    change(1).await.problem(404, "record-not-found", "rejected");
     assert_eq!(service.admin_at(1).get(&path).await.json(), json!({"n": 1}));
     service.admin().patch(&path).merge(&json!({"n": 2})).await.is(200);
 }
@@ -92,7 +92,7 @@ async fn one_key_stands_for_one_request(service: Service) {
     let first = create(0, 1).await.is(201);
     let location = first.expect_header("location");
     for gate in 0..2 {
-        create(gate, 2).await.is_problem(422, "idempotency-key-reused", "rejected");
+        create(gate, 2).await.problem(422, "idempotency-key-reused", "rejected");
     }
     assert_eq!(service.admin_at(1).get(&location).await.json(), json!({"n": 1}));
     assert_same(&first, &create(1, 1).await);
@@ -101,7 +101,7 @@ async fn one_key_stands_for_one_request(service: Service) {
         admin.put(&location).json(&json!({"n": 3})).header("if-match", tag).idempotency_key(&key)
     };
     put(0, &first.etag()).await.is(200);
-    put(1, "*").await.is_problem(422, "idempotency-key-reused", "rejected");
+    put(1, "*").await.problem(422, "idempotency-key-reused", "rejected");
     assert_eq!(service.admin().get(&location).await.version(), 2);
 }
 
@@ -122,7 +122,7 @@ async fn a_key_that_is_none_is_refused(service: Service) {
     let records = service.collection("keys").await;
     for key in ["", &"k".repeat(256)] {
         let answer = service.admin().post(&records).json(&json!({})).idempotency_key(key).await;
-        let problem = answer.is_problem(400, "invalid-header", "not_executed").json();
+        let problem = answer.problem(400, "invalid-header", "not_executed").json();
         assert_eq!(problem["header"], "Idempotency-Key");
     }
     service.admin().post(&records).json(&json!({})).idempotency_key(&"k".repeat(255)).await.is(201);

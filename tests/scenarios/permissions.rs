@@ -54,14 +54,14 @@ impl Cast {
             client.patch(&path).merge(&json!({})),
             client.delete(&path),
         ] {
-            call.await.is_problem(status, kind, "rejected");
+            call.await.problem(status, kind, "rejected");
         }
         self.assert_reads(&self.service.admin_at(1)).await;
     }
 
     async fn assert_cannot_manage(&self, client: &Client, status: u16, kind: &str) {
-        client.put(&self.collection).json(&json!({})).await.is_problem(status, kind, "rejected");
-        client.delete(&self.collection).await.is_problem(status, kind, "rejected");
+        client.put(&self.collection).json(&json!({})).await.problem(status, kind, "rejected");
+        client.delete(&self.collection).await.problem(status, kind, "rejected");
     }
 }
 
@@ -85,7 +85,7 @@ async fn a_stranger_is_told_that_there_is_nothing(service: Service) {
     let cast = cast(service).await;
     let stranger = &cast.stranger.client;
     for path in [&cast.records, &format!("{}/a", cast.records), &cast.collection] {
-        stranger.get(path).await.is_problem(404, "collection-not-found", "rejected");
+        stranger.get(path).await.problem(404, "collection-not-found", "rejected");
     }
     cast.assert_cannot_write(stranger, 404, "collection-not-found").await;
     cast.assert_cannot_manage(stranger, 404, "collection-not-found").await;
@@ -106,7 +106,7 @@ async fn an_owner_changes_settings_and_drops(service: Service) {
         cast.assert_reads(&cast.stranger.client.at(cast.service.root(gate))).await;
     }
     owner.delete(&cast.collection).await.is(204);
-    cast.service.admin_at(1).get(&cast.records).await.is_problem(404, "collection-not-found", "rejected");
+    cast.service.admin_at(1).get(&cast.records).await.problem(404, "collection-not-found", "rejected");
 }
 
 async fn whoever_creates_a_collection_owns_it(service: Service) {
@@ -116,12 +116,8 @@ async fn whoever_creates_a_collection_owns_it(service: Service) {
     ann.client.put(&collection).json(&closed).await.is(201);
     let records = format!("{collection}/records");
     let created = ann.client.post(&records).json(&json!({})).await.is(201);
-    bob.client.get(&created.expect_header("location")).await.is_problem(
-        404,
-        "collection-not-found",
-        "rejected",
-    );
-    bob.client.put(&collection).json(&json!({})).await.is_problem(404, "collection-not-found", "rejected");
+    bob.client.get(&created.expect_header("location")).await.problem(404, "collection-not-found", "rejected");
+    bob.client.put(&collection).json(&json!({})).await.problem(404, "collection-not-found", "rejected");
     ann.client.delete(&collection).await.is(204);
 }
 
@@ -134,7 +130,7 @@ async fn a_group_grants_what_its_name_is_granted(service: Service) {
     let records = service.collection_with("team", &settings).await;
     member.post(&records).json(&json!({})).await.is(201);
     let other = service.user("other").await;
-    other.client.post(&records).json(&json!({})).await.is_problem(404, "collection-not-found", "rejected");
+    other.client.post(&records).json(&json!({})).await.problem(404, "collection-not-found", "rejected");
 }
 
 async fn a_permission_that_was_taken_away_is_gone_everywhere(service: Service) {
@@ -144,8 +140,8 @@ async fn a_permission_that_was_taken_away_is_gone_everywhere(service: Service) {
     cast.service.admin().put(&cast.collection).json(&settings).await.is(200);
     for gate in 0..2 {
         let writer = cast.writer.client.at(cast.service.root(gate));
-        writer.post(&cast.records).json(&json!({})).await.is_problem(403, "forbidden", "rejected");
+        writer.post(&cast.records).json(&json!({})).await.problem(403, "forbidden", "rejected");
         let reader = cast.reader.client.at(cast.service.root(gate));
-        reader.get(&cast.records).await.is_problem(404, "collection-not-found", "rejected");
+        reader.get(&cast.records).await.problem(404, "collection-not-found", "rejected");
     }
 }

@@ -93,7 +93,7 @@ async fn a_failed_precondition_names_the_current_tag_and_changes_nothing(service
     let known = Known::create(&service, &records, "a").await;
     for verb in VERBS {
         let answer = send(&service.admin(), verb, &known.path, &[("if-match", &known.old)]).await;
-        let answer = answer.is_problem(412, "precondition-failed", "rejected");
+        let answer = answer.problem(412, "precondition-failed", "rejected");
         assert_eq!(answer.etag(), known.current.etag());
         assert_eq!(answer.json()["etag"], known.current.etag());
         let now = service.admin_at(1).get(&known.path).await.is(200);
@@ -108,7 +108,7 @@ async fn a_record_that_is_not_there_meets_no_tag(service: Service) {
         let path = format!("{records}/absent-{row}");
         for (header, value) in [("if-match", "*"), ("if-match", &*tag), ("if-unmodified-since", LONG_AGO)] {
             let answer = send(&service.admin(), verb, &path, &[(header, value)]).await;
-            let answer = answer.is_problem(412, "precondition-failed", "rejected");
+            let answer = answer.problem(412, "precondition-failed", "rejected");
             assert_eq!(answer.header("etag"), None, "{}", answer.told());
         }
         service.admin_at(1).get(&path).await.is(404);
@@ -122,7 +122,7 @@ async fn a_create_can_ask_for_absence_only(service: Service) {
     let create = |header: &'static str, value: &'static str| {
         service.admin().post(&records).json(&json!({})).header(header, value)
     };
-    create("if-match", "*").await.is_problem(412, "precondition-failed", "rejected");
+    create("if-match", "*").await.problem(412, "precondition-failed", "rejected");
     assert_eq!(service.admin().get(&records).await.json()["records"], json!([]));
     create("if-none-match", "*").await.is(201);
 }

@@ -84,9 +84,9 @@ async fn a_deleted_record_is_gone(service: Service) {
     assert!(deleted.body().is_empty());
     for gate in 0..2 {
         let admin = service.admin_at(gate);
-        admin.get(&location).await.is_problem(404, "record-not-found", "rejected");
-        admin.delete(&location).await.is_problem(404, "record-not-found", "rejected");
-        admin.patch(&location).merge(&json!({})).await.is_problem(404, "record-not-found", "rejected");
+        admin.get(&location).await.problem(404, "record-not-found", "rejected");
+        admin.delete(&location).await.problem(404, "record-not-found", "rejected");
+        admin.patch(&location).merge(&json!({})).await.problem(404, "record-not-found", "rejected");
         assert_eq!(admin.get(&records).await.is(200).json()["records"], json!([]));
     }
 }
@@ -122,8 +122,8 @@ async fn a_write_answers_with_the_document_if_asked(service: Service) {
 
 async fn a_record_that_never_was_is_not_found(service: Service) {
     let path = format!("{}/nobody", service.collection("empty").await);
-    let problem = service.admin().get(&path).await.is_problem(404, "record-not-found", "rejected").json();
+    let problem = service.admin().get(&path).await.problem(404, "record-not-found", "rejected").json();
     assert_eq!(problem["record"], Value::from("nobody"));
-    service.admin().delete(&path).await.is_problem(404, "record-not-found", "rejected");
-    service.admin().patch(&path).merge(&json!({})).await.is_problem(404, "record-not-found", "rejected");
+    service.admin().delete(&path).await.problem(404, "record-not-found", "rejected");
+    service.admin().patch(&path).merge(&json!({})).await.problem(404, "record-not-found", "rejected");
 }

@@ -24,7 +24,7 @@ async fn assert_dies(client: &Client, since: Instant) {
     loop {
         let answer = client.get("/v1/session").await;
         if answer.status == 401 {
-            answer.is_problem(401, "unauthenticated", "not_executed");
+            answer.problem(401, "unauthenticated", "not_executed");
             return;
         }
         answer.is(200);
@@ -55,7 +55,7 @@ async fn a_session_that_was_closed_is_dead_everywhere_within_a_second(service: S
     let closed = ann.client.delete("/v1/session").await.is(204);
     let since = Instant::now();
     assert!(closed.expect_header("set-cookie").contains("Max-Age=0"));
-    ann.client.get("/v1/session").await.is_problem(401, "unauthenticated", "not_executed");
+    ann.client.get("/v1/session").await.problem(401, "unauthenticated", "not_executed");
     assert_dies(&other, since).await;
     service.stranger_at(1).log_in(&ann.name, &ann.password).await;
 }
@@ -110,7 +110,7 @@ async fn without_a_session_nothing_is_served(service: Service) {
             client.get("/v1/users/admin"),
             client.put("/v1/users/intruder").json(&json!({"password": "a long password"})),
         ] {
-            let answer = call.await.is_problem(401, "unauthenticated", "not_executed");
+            let answer = call.await.problem(401, "unauthenticated", "not_executed");
             assert!(answer.expect_header("www-authenticate").starts_with("Bearer"), "{}", answer.told());
         }
     }
@@ -126,16 +126,16 @@ async fn a_wrong_password_lets_nobody_in(service: Service) {
         service.stranger_at(0).post("/v1/session").json(&json!({"user": user, "password": password}))
     };
     let wrong = try_in(&ann.name, "not the password").await;
-    let wrong = wrong.is_problem(401, "bad-credentials", "not_executed");
+    let wrong = wrong.problem(401, "bad-credentials", "not_executed");
     let unknown = try_in("nobody-of-this-name", &ann.password).await;
-    let unknown = unknown.is_problem(401, "bad-credentials", "not_executed");
+    let unknown = unknown.problem(401, "bad-credentials", "not_executed");
     assert_eq!(wrong.body(), unknown.body(), "nobody learns which accounts there are");
     assert_eq!(wrong.header("set-cookie"), None);
-    try_in("No Name!", "x").await.is_problem(401, "bad-credentials", "not_executed");
+    try_in("No Name!", "x").await.problem(401, "bad-credentials", "not_executed");
     try_in(&ann.name, &ann.password).await.is(201);
     let body = json!({"user": ann.name, "password": ann.password, "remember": true});
     let answer = service.stranger_at(0).post("/v1/session").json(&body).await;
-    answer.is_problem(422, "invalid-document", "not_executed");
+    answer.problem(422, "invalid-document", "not_executed");
 }
 
 /// Somebody whose browser holds the cookie of their session.
@@ -181,7 +181,7 @@ async fn a_cookie_changes_nothing_from_another_site(service: Service) {
             browser.delete("/v1/session"),
         ] {
             let answer = call.header("cookie", &cookie).header(header, value).await;
-            answer.is_problem(403, "cross-site", "not_executed");
+            answer.problem(403, "cross-site", "not_executed");
         }
         browser.get(&records).header("cookie", &cookie).header(header, value).await.is(200);
     }
@@ -195,12 +195,12 @@ async fn passwords_cannot_be_guessed_without_end(service: Service) {
     for _ in 0..50 {
         let answer = guess(&ann.name).await;
         if answer.status == 429 {
-            let answer = answer.is_problem(429, "too-many-attempts", "not_executed");
+            let answer = answer.problem(429, "too-many-attempts", "not_executed");
             assert!(answer.expect_header("retry-after").parse::<u64>().unwrap() > 0);
             service.stranger_at(0).log_in(&bob.name, &bob.password).await;
             return;
         }
-        answer.is_problem(401, "bad-credentials", "not_executed");
+        answer.problem(401, "bad-credentials", "not_executed");
     }
     panic!("50 guesses were let pass");
 }

@@ -1,0 +1,123 @@
+//! RabbitMQ, Cassandra and Redis that die or freeze under the processes, which go on by themselves afterwards.
+
+use crate::harness::{Answer, Client, Cluster, Ground, Load, Manner, Stage};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use testbed::{Cassandra, Persistence, RabbitMq, Redis};
+
+faults! {
+    work_resumes_after_the_broker_was_killed
+    a_frozen_database_loses_no_acknowledged_change
+    without_the_session_store_nobody_gets_in
+}
+
+/// The deadline of a command, and a second.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(11);
+const NOTICED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Sends requests until one is answered with this status.
+async fn until(status: u16, request: impl AsyncFn() -> Answer) -> Answer {
+    let end = Instant::now() + NOTICED_WITHIN;
+    loop {
+        let answer = request().await;
+        if answer.status == status {
+            return answer;
+        }
+        assert!(Instant::now() < end, "no {status} within {NOTICED_WITHIN:?}: {}", answer.told());
+    }
+}
+
+async fn work_resumes_after_the_broker_was_killed(stage: Stage) {
+    let mut rabbitmq = RabbitMq::start(stage.path()).unwrap();
+    let ground = Ground::on(rabbitmq.broker().clone(), testbed::cassandra(), testbed::redis());
+    let cluster = Cluster::start(&stage, ground);
+    let service = cluster.service().await;
+    let records = service.collection("outage").await;
+    let mut load = Load::start(&service, Manner::Polite).await;
+    load.progress(100).await;
+    rabbitmq.kill();
+    for gate in 0..2 {
+        let admin = service.admin_at(gate);
+        let answer = until(503, async || admin.post(&records).json(&json!({})).await).await;
+        let answer = answer.problem(503, "queue-unavailable", "not_executed");
+        assert!(answer.expect_header("retry-after").parse::<u64>().unwrap() > 0);
+        let ready = until(503, async || admin.get("/readyz").await).await.json();
+        assert_eq!(ready["dependencies"]["queue"]["ok"], false, "{ready}");
+        admin.get("/livez").await.is(200);
+    }
+    rabbitmq.restart().unwrap();
+    load.progress(200).await;
+    for gate in 0..2 {
+        until(200, async || service.admin_at(gate).get("/readyz").await).await;
+    }
+    let report = load.stop().await;
+    report.assert_answered_within(ANSWERED_WITHIN);
+    report.assert_agrees(&service.admin_at(1)).await;
+    cluster.ground.assert_drained();
+}
+
+async fn a_frozen_database_loses_no_acknowledged_change(stage: Stage) {
+    let mut cassandra = Cassandra::start(stage.path()).unwrap();
+    let ground = Ground::on(testbed::amqp(), vec![cassandra.address().to_string()], testbed::redis());
+    let cluster = Cluster::start(&stage, ground);
+    let service = cluster.service().await;
+    let mut load = Load::start(&service, Manner::Polite).await;
+    for seconds in [3, 1] {
+        load.progress(100).await;
+        cassandra.freeze().unwrap();
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        cassandra.thaw().unwrap();
+        load.progress(100).await;
+    }
+    let report = load.stop().await;
+    report.assert_answered_within(ANSWERED_WITHIN);
+    report.assert_agrees(&service.admin_at(1)).await;
+    cluster.ground.assert_drained();
+}
+
+async fn without_the_session_store_nobody_gets_in(stage: Stage) {
+    let mut redis = Redis::start(stage.path(), Persistence::AppendOnlyFile).unwrap();
+    let cluster = Cluster::start(&stage, Ground::on(testbed::amqp(), testbed::cassandra(), redis.url()));
+    let service = cluster.service().await;
+    let ann = service.user("ann").await;
+    let records = service.collection("locked").await;
+    redis.kill();
+    for gate in 0..2 {
+        let stranger = service.stranger_at(gate).with_token(&"A".repeat(43));
+        for client in [ann.client.at(service.root(gate)), service.admin_at(gate), stranger] {
+            // A session that was seen a moment ago is trusted for that moment.
+            until(503, async || client.get(&records).await).await;
+            assert_locked_out(&client, &records).await;
+        }
+        let credentials = json!({"user": ann.name, "password": ann.password});
+        let answer = service.stranger_at(gate).post("/v1/session").json(&credentials).await;
+        answer.problem(503, "sessions-unavailable", "not_executed");
+        let ready = service.stranger_at(gate).get("/readyz").await.is(503).json();
+        assert_eq!(ready["dependencies"]["sessions"]["ok"], false, "{ready}");
+    }
+    redis.restart().unwrap();
+    for gate in 0..2 {
+        let listed = until(200, async || ann.client.at(service.root(gate)).get(&records).await).await.json();
+        assert_eq!(listed["records"], json!([]), "nothing got in");
+        until(200, async || service.stranger_at(gate).get("/readyz").await).await;
+        service.stranger_at(gate).with_token(&"A".repeat(43)).get(&records).await.is(401);
+    }
+    cluster.ground.assert_drained();
+}
+
+async fn assert_locked_out(client: &Client, records: &str) {
+    let path = format!("{records}/a");
+    for call in [
+        client.get(records),
+        client.post(records).json(&json!({})),
+        client.put(&path).json(&json!({})),
+        client.delete(&path),
+        client.get("/v1/session"),
+        client.delete("/v1/session"),
+    ] {
+        let sent = Instant::now();
+        let answer = call.await.problem(503, "sessions-unavailable", "not_executed");
+        assert!(answer.expect_header("retry-after").parse::<u64>().unwrap() > 0);
+        assert!(sent.elapsed() < Duration::from_secs(2), "took {:?}: {}", sent.elapsed(), answer.told());
+    }
+}
