@@ -1,7 +1,7 @@
 //! What became of a command.
 
 use crate::{Document, ETag, Record, RecordId, Rejection, Timestamp, Version};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What became of a command: a success, or a rejection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct RecordWritten {
     /// When this change was made.
     pub modified: Timestamp,
     /// The new document, where the command asked for it. Never part of a receipt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub document: Option<Document>,
 }
 
@@ -65,4 +65,9 @@ pub struct Listed {
     pub record: Record,
     /// The entity tag of the whole record.
     pub etag: ETag,
+}
+
+/// The document `null` is a document too, not the absence of one.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Document>, D::Error> {
+    Document::deserialize(deserializer).map(Some)
 }

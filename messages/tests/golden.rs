@@ -159,6 +159,8 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
         ),
     ];
     outcomes.extend(rejections.into_iter().map(|(name, rejection)| (name, Outcome::Rejected(rejection))));
+    let null = written(Some(Document::parse(b"null").unwrap()));
+    outcomes.push(("record_patched_to_null", Outcome::RecordPatched(null)));
     outcomes
 }
 

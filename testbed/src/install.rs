@@ -30,6 +30,7 @@ pub fn all() -> Result<()> {
     cassandra()?;
     java()?;
     redis()?;
+    need("curl", "curl", "put curl on the PATH")?;
     Ok(())
 }
 
@@ -42,7 +43,8 @@ pub fn rabbitmq() -> Result<PathBuf> {
          running RabbitMQ 4"
     );
     Cache::open()?.provide("rabbitmq-4-trixie", |staging| {
-        let debootstrap = need("debootstrap", "debootstrap", "PENSTOCK_TEST_AMQP_URL")?;
+        let debootstrap =
+            need("debootstrap", "debootstrap", "set PENSTOCK_TEST_AMQP_URL to use a running service")?;
         // In a mount namespace of its own: an interrupted debootstrap leaves its mounts behind.
         let mut command = Command::new("unshare");
         command.arg("--mount").arg(debootstrap).env("PATH", ADMINISTRATOR_PATH);
@@ -56,7 +58,7 @@ pub fn rabbitmq() -> Result<PathBuf> {
 /// A directory with Cassandra's jars.
 pub fn cassandra() -> Result<PathBuf> {
     let directory = Cache::open()?.provide("cassandra-5.0.6", |staging| {
-        let maven = need("mvn", "maven", "PENSTOCK_TEST_CASSANDRA")?;
+        let maven = need("mvn", "maven", "set PENSTOCK_TEST_CASSANDRA to use a running service")?;
         let pom = staging.join("pom.xml");
         let repository = staging.join("repository");
         fs::write(&pom, POM)?;
@@ -79,13 +81,23 @@ pub fn java() -> Result<PathBuf> {
             .map(|machine| machine.path().join("bin/java"))
             .find(|java| java.exists())
     };
-    packages::provide(installed, "Java 17", "openjdk-17-jre-headless", "PENSTOCK_TEST_CASSANDRA")
+    packages::provide(
+        installed,
+        "Java 17",
+        "openjdk-17-jre-headless",
+        "set PENSTOCK_TEST_CASSANDRA to use a running service",
+    )
 }
 
 /// The binary of Redis, to be called by the name of `redis-server`.
 pub fn redis() -> Result<PathBuf> {
     let installed = || find_program("redis-server").or_else(|| find_program("redis-check-rdb"));
-    packages::provide(installed, "Redis", "redis-tools", "PENSTOCK_TEST_REDIS_URL")
+    packages::provide(
+        installed,
+        "Redis",
+        "redis-tools",
+        "set PENSTOCK_TEST_REDIS_URL to use a running service",
+    )
 }
 
 fn drop_package_files(root: &Path) -> Result<()> {

@@ -13,7 +13,7 @@ use super::cache::Cache;
 /// The PATH of a person who became root without logging in may lack sbin, which dpkg and debootstrap need.
 pub(super) const ADMINISTRATOR_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The program `name`, out of Debian's `package` if need be. `instead` is the variable that makes it needless.
+/// The program `name`, out of Debian's `package` if need be. `instead` says what else would do.
 pub(super) fn need(name: &str, package: &str, instead: &str) -> Result<PathBuf> {
     provide(|| find_program(name), name, package, instead)
 }
@@ -31,7 +31,7 @@ pub(super) fn provide(
     if let Some(obstacle) = obstacle() {
         bail!(
             "{what} is missing, and it can't be installed: {obstacle}. \
-             Run `apt-get install {package}` on a Debian 12, as root, or set {instead} to use a running service"
+             Run `apt-get install {package}` on a Debian 12, as root, or {instead}"
         );
     }
     let _lock = Cache::open()?.lock("packages")?;
@@ -47,9 +47,7 @@ pub(super) fn provide(
     }
     match installed() {
         Some(found) => Ok(found),
-        None => bail!(
-            "{what} is missing even with Debian's package {package}; set {instead} to a running service"
-        ),
+        None => bail!("{what} is missing even with Debian's package {package}; {instead}"),
     }
 }
 
