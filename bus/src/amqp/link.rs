@@ -87,9 +87,10 @@ impl Link {
         listen(&publishing, sender.clone(), &lost);
         listen(&consuming, sender, &lost);
         // A broker that is recovering holds declarations back. Queues that exist can be used all the same.
-        match timeout(DECLARING, declare(&publishing)).await {
-            Ok(declared) => declared?,
-            Err(_) => tracing::warn!("not all queues were declared within {DECLARING:?}"),
+        if let Ok(declared) = timeout(DECLARING, declare(&publishing)).await {
+            declared?;
+        } else {
+            tracing::warn!("not all queues were declared within {DECLARING:?}");
         }
         let name = name.to_owned();
         let reply_queue = OnceCell::new();

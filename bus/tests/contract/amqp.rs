@@ -47,20 +47,47 @@ async fn a_read_whose_queue_is_missing_is_answered_by_a_sibling() {
     let envelope = to(queue, || read(LONG));
     channel.queue_delete(queue.to_string().into(), QueueDeleteOptions::default()).await.unwrap();
     let mut calling = call(&gate, envelope.clone());
-    let sibling = Queue { shard: 0, ..queue }.to_string();
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
-    while channel
-        .queue_declare(sibling.as_str().into(), passive, FieldTable::default())
-        .await
-        .unwrap()
-        .message_count()
-        == 0
-    {
+    while waiting_in(&channel, Queue { shard: 0, ..queue }).await == 0 {
         assert!(futures_util::FutureExt::now_or_never(&mut calling).is_none(), "the call ended");
     }
     let mut consumer = consume(&*worker, "worker", &[Lane::Read], 10).await;
     answer(next(&mut consumer).await).await;
     assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_waits_for_the_active_worker_although_another_has_room() {
+    let vhost = Vhost::create().await;
+    let gate = connect(&vhost.url, "gate").await;
+    let (one, two) = (connect(&vhost.url, "one").await, connect(&vhost.url, "two").await);
+    let mut one = consume(&*one, "one", &[Lane::Write], 1).await;
+    let mut two = consume(&*two, "two", &[Lane::Write], 1).await;
+    let queue = Queue { lane: Lane::Write, shard: 6 };
+    let first = call(&gate, to(queue, || write(LONG)));
+    let (held, mut active, mut other) = tokio::select! {
+        held = next(&mut one) => (held, one, two),
+        held = next(&mut two) => (held, two, one),
+    };
+    let second = call(&gate, to(queue, || write(LONG)));
+    let (_connection, channel) = channel(&vhost).await;
+    while waiting_in(&channel, queue).await == 0 {
+        assert!(other.deliveries.try_recv().is_err(), "two workers hold deliveries of one shard");
+    }
+    answer(held).await;
+    within(first).await.unwrap().unwrap();
+    let delivery = tokio::select! {
+        delivery = next(&mut active) => delivery,
+        delivery = next(&mut other) => delivery,
+    };
+    answer(delivery).await;
+    within(second).await.unwrap().unwrap();
+}
+
+/// Messages that no worker has got yet.
+async fn waiting_in(channel: &Channel, queue: Queue) -> u32 {
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+    let found = channel.queue_declare(queue.to_string().into(), passive, FieldTable::default()).await;
+    found.unwrap().message_count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

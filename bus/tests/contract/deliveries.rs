@@ -66,8 +66,11 @@ pub(crate) async fn what_was_delivered_before_a_cancel_can_be_finished(ground: G
     let held = next(&mut leaver).await;
     leaver.cancel.cancel();
     assert!(within(leaver.deliveries.recv()).await.is_none());
+    let mut heir = ground.consume(1, &Lane::ALL).await;
     let second = call(&ground.gate, after.clone());
-    serve(ground.consume(1, &Lane::ALL).await);
+    let delivery = next(&mut heir).await;
+    assert_eq!(ids(&delivery), [after.id], "what is being finished does not come again");
+    answer(delivery).await;
     assert_eq!(within(second).await.unwrap().unwrap(), answer_to(after.id));
     answer(held).await;
     assert_eq!(within(first).await.unwrap().unwrap(), answer_to(before.id));

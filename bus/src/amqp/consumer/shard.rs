@@ -76,19 +76,29 @@ impl Shard {
         self.tried.take().map(|tried| tried.send(()));
     }
 
+    /// The link has declared the queue, but it may have been deleted since.
     async fn establish(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
+        match self.consume(link).await {
+            Err(error) if error.is_amqp_soft_error() => {
+                let (channel, options) = (link.consuming_channel().await?, topology::declare_options());
+                link::declare_one(&channel, self.queue.to_string(), options, self.queue.arguments()).await?;
+                Ok(self.consume(link).await?)
+            }
+            consumer => Ok(consumer?),
+        }
+    }
+
+    async fn consume(&self, link: &Link) -> lapin::Result<(Channel, lapin::Consumer)> {
         let channel = link.consuming_channel().await?;
         channel.basic_qos(self.consumption.prefetch, BasicQosOptions::default()).await?;
-        let (queue, options) = (self.queue.to_string(), topology::declare_options());
-        link::declare_one(&channel, queue.clone(), options, self.queue.arguments()).await?;
         let mut arguments = FieldTable::default();
         if self.queue.lane == Lane::Write {
             let priority = self.queue.priority(&self.consumption.worker);
             arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
         }
         let tag = ShortString::from(format!("{} {}", self.consumption.worker, uuid::Uuid::now_v7()));
-        let consumer =
-            channel.basic_consume(queue.into(), tag, BasicConsumeOptions::default(), arguments).await?;
+        let (queue, options) = (self.queue.to_string().into(), BasicConsumeOptions::default());
+        let consumer = channel.basic_consume(queue, tag, options, arguments).await?;
         Ok((channel, consumer))
     }
 
