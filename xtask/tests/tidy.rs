@@ -117,29 +117,6 @@ fn nothing_is_left_unfinished_or_silenced() {
 }
 
 #[test]
-fn an_unwrap_says_why_it_is_safe() {
-    let mut faults = Vec::new();
-    for name in
-        files(".rs").into_iter().filter(|name| !name.contains("tests/") && !name.contains("/properties"))
-    {
-        let text = read(&name);
-        let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let lines: Vec<&str> = shipped.lines().collect();
-        for (number, line) in lines.iter().enumerate() {
-            let says =
-                lines[number.saturating_sub(3)..=number].iter().any(|line| line.contains("Unwrap safety:"));
-            if (line.contains(".unwrap()") || line.contains(".expect(\""))
-                && !says
-                && !line.trim().starts_with("//")
-            {
-                faults.push(format!("{name}:{}: an unwrap without an \"Unwrap safety:\" line", number + 1));
-            }
-        }
-    }
-    assert_none(&faults);
-}
-
-#[test]
 fn paths_that_documents_name_exist() {
     let mut faults = Vec::new();
     for document in DOCUMENTS.into_iter().filter(|name| root().join(name).exists()) {
