@@ -12,8 +12,9 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// What is logged unless `RUST_LOG` says otherwise. Drivers and the embedded store tell every step at `info`.
-const USUAL: &str = "info,fjall=warn,lsm_tree=warn,lapin=warn,scylla=warn";
+/// What is logged unless `RUST_LOG` says otherwise. Drivers and the embedded store tell every step at `info`, and lapin
+/// shows what is in a message that came back.
+const USUAL: &str = "info,fjall=warn,lsm_tree=warn,scylla=warn,lapin=warn,lapin::returned_messages=off";
 
 /// Begins to log, to stderr. `RUST_LOG` chooses what; a service's name stands in each line.
 pub fn init(service: &'static str) {

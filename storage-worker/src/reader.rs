@@ -20,10 +20,6 @@ use std::{collections::BTreeSet, sync::Arc};
 
 /// Buckets of one list that are read at the same time.
 const ABREAST: usize = 16;
-/// The most rows that are read of each bucket for one page; a list over many deleted records then says where to
-/// go on.
-const DEEPEST: usize = 2_000;
-
 /// Reads what gathers at each bucket: equal reads as one, all in one statement.
 pub struct GroupRead {
     /// Where from.
@@ -91,21 +87,12 @@ pub async fn list(
     }
     let limit = command.limit.clamp(1, 1_000) as usize;
     let mut stretches = vec![Stretch { rows: Vec::new(), more: true }; usize::from(collection.buckets)];
-    let mut length = limit.div_ceil(stretches.len()) + 2;
-    loop {
-        stretches = stream::iter(collection.all_buckets().zip(list::in_need(stretches)))
-            .map(|(bucket, (stretch, needed))| {
-                let more = if needed { length } else { 0 };
-                lengthen(store, bucket, stretch, command.after.as_ref(), more)
-            })
+    while let Some(length) = list::next_length(&stretches, limit) {
+        stretches = stream::iter(collection.all_buckets().zip(stretches))
+            .map(|(bucket, stretch)| lengthen(store, bucket, stretch, command.after.as_ref(), length))
             .buffered(ABREAST)
             .try_collect()
             .await?;
-        let enough = list::reached(&stretches) >= limit || stretches.iter().all(|stretch| !stretch.more);
-        if enough || stretches.iter().any(|stretch| stretch.rows.len() >= DEEPEST) {
-            break;
-        }
-        length = (length * 2).min(DEEPEST);
     }
     for stretch in &mut stretches {
         hide(stretch, |row| visible(&row.id, Some(row)).is_ok());
@@ -127,13 +114,13 @@ async fn lengthen(
     bucket: BucketId,
     mut stretch: Stretch,
     after: Option<&RecordId>,
-    more: usize,
+    length: usize,
 ) -> Result<Stretch, StoreError> {
-    let limit = u32::try_from(more).unwrap_or(u32::MAX);
-    if limit > 0 {
+    if stretch.more {
         let after = stretch.rows.last().map(|row| row.id.clone()).or_else(|| after.cloned());
+        let limit = u32::try_from(length).unwrap_or(u32::MAX);
         let rows = patiently(|| store.scan(bucket, after.as_ref(), limit)).await?;
-        stretch.more = rows.len() >= more;
+        stretch.more = rows.len() >= length;
         stretch.rows.extend(rows);
     }
     Ok(stretch)

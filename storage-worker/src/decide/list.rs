@@ -8,6 +8,9 @@ use messages::{
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
+/// The most bytes of documents in a page, unless its first record alone has more. A message ends at 16 MiB.
+pub const PAGE_BYTES: usize = 4 << 20;
+
 /// What has been read of one bucket so far, for one page.
 #[derive(Clone, Debug, Default)]
 pub struct Stretch {
@@ -32,18 +35,6 @@ fn horizon(stretches: &[Stretch]) -> Option<RecordId> {
     unfinished.filter_map(|stretch| stretch.rows.last()).map(|row| row.id.clone()).min()
 }
 
-/// Which buckets must be read further before the page can go further: those not begun, and those at the horizon.
-pub fn in_need(stretches: Vec<Stretch>) -> Vec<(Stretch, bool)> {
-    let horizon = horizon(&stretches);
-    let needed =
-        |stretch: &Stretch| stretch.more && stretch.rows.last().map(|row| &row.id) <= horizon.as_ref();
-    stretches
-        .into_iter()
-        .map(|stretch| (needed(&stretch), stretch))
-        .map(|(needed, stretch)| (stretch, needed))
-        .collect()
-}
-
 /// How many live records lie within what all buckets have been read to.
 pub fn reached(stretches: &[Stretch]) -> usize {
     let horizon = horizon(stretches);
@@ -51,16 +42,43 @@ pub fn reached(stretches: &[Stretch]) -> usize {
     rows.filter(|row| row.document.is_some() && horizon.as_ref().is_none_or(|end| row.id <= *end)).count()
 }
 
+/// How many rows to read next of each unfinished bucket: what is still missing, as far as the size of the rows so far lets
+/// it fit into a page; `None`: enough has been read.
+pub fn next_length(stretches: &[Stretch], limit: usize) -> Option<usize> {
+    let rows = stretches.iter().flat_map(|stretch| &stretch.rows);
+    let sizes = rows.map(|row| row.document.as_ref().map_or(1, Document::size));
+    let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
+    let missing = limit.saturating_sub(reached(stretches));
+    let unfinished = stretches.iter().filter(|stretch| stretch.more).count();
+    if missing == 0 || unfinished == 0 || bytes >= PAGE_BYTES || count >= MOST_ROWS {
+        return None;
+    }
+    let fits = (PAGE_BYTES - bytes) * usize::max(count, 1) / usize::max(bytes, 1) / unfinished;
+    let wanted = missing.div_ceil(unfinished) + 2;
+    Some(if count == 0 { wanted.min(FIRST_ROWS) } else { wanted.min(fits.max(1)) })
+}
+
+/// Rows read of each bucket before anything is known of their size.
+const FIRST_ROWS: usize = 4;
+/// The most rows that are read for one page: a list over many deleted records then says where to go on.
+const MOST_ROWS: usize = 20_000;
+
 /// Merges what was read of each bucket, up to `limit` live records and no further than all of them reach.
 pub fn merge(stretches: Vec<Stretch>, limit: usize) -> Merged {
     let horizon = horizon(&stretches);
     let mut rows: Vec<Row> = stretches.into_iter().flat_map(|stretch| stretch.rows).collect();
     rows.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let reachable = rows.into_iter().take_while(|row| horizon.as_ref().is_none_or(|end| row.id <= *end));
-    let mut live = reachable.filter_map(|row| row.live());
-    let records: Vec<Record> = live.by_ref().take(limit).collect();
-    let until = if live.next().is_some() { records.last().map(|record| record.id.clone()) } else { horizon };
-    Merged { records, until }
+    let (mut records, mut bytes): (Vec<Record>, usize) = (Vec::new(), 0);
+    for record in reachable.filter_map(|row| row.live()) {
+        bytes += record.document.size();
+        if records.len() == limit || bytes > PAGE_BYTES && !records.is_empty() {
+            let until = records.last().map(|record| record.id.clone());
+            return Merged { records, until };
+        }
+        records.push(record);
+    }
+    Merged { records, until: horizon }
 }
 
 /// The page as it is answered, with only these top-level members of each document (none: all of it).
@@ -137,6 +155,25 @@ mod tests {
         let rows = vec![row("a", None), row("b", Some("{}")), row("c", None)];
         let merged = merge(vec![Stretch { rows, more: true }], 1);
         assert_eq!((ids(&merged), merged.until.as_ref().unwrap().as_str()), (vec!["b"], "c"));
+    }
+
+    #[test]
+    fn a_page_is_bounded_in_bytes_too() {
+        let text = format!("\"{}\"", "x".repeat(1 << 20));
+        let large = |id| row(id, Some(&text));
+        let stretch = Stretch { rows: ["a", "b", "c", "d", "e"].map(large).to_vec(), more: false };
+        let merged = merge(vec![stretch.clone()], 9);
+        assert_eq!((ids(&merged), merged.until.as_ref().unwrap().as_str()), (vec!["a", "b", "c"], "c"));
+        assert_eq!(next_length(&[Stretch { more: true, ..stretch }], 1_000), None);
+    }
+
+    #[test]
+    fn as_many_rows_are_read_as_a_page_takes() {
+        let begun = vec![Stretch { rows: Vec::new(), more: true }; 16];
+        assert_eq!(next_length(&begun, 1_000), Some(FIRST_ROWS));
+        assert_eq!(next_length(&begun, 1), Some(3));
+        assert_eq!(next_length(&[stretch(&["a", "b"], true), stretch(&["c"], false)], 10), Some(10));
+        assert_eq!(next_length(&[stretch(&["a"], false)], 10), None);
     }
 
     #[test]
