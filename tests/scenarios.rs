@@ -67,12 +67,13 @@ pub(crate) fn functional() -> Vec<Scenario> {
 /// Each starts what it breaks.
 pub(crate) fn faults() -> Vec<Fault> {
     let themes = [
-        configuration::all(),
-        queues::all(),
-        embedded_faults::all(),
-        gate_faults::all(),
-        worker_faults::all(),
+        // The long ones first.
         service_faults::all(),
+        worker_faults::all(),
+        gate_faults::all(),
+        embedded_faults::all(),
+        queues::all(),
+        configuration::all(),
     ];
     themes.into_iter().flatten().collect()
 }

@@ -11,6 +11,8 @@ use std::{net::SocketAddr, process::Command};
 use testbed::Port;
 
 const ADMIN_CREATED: &str = "created the account admin";
+const PASSWORD_FILE: &str = "admin-password";
+const KEYS_FILE: &str = "signing-keys";
 const SIGNING_KEYS: &str = "a key of the scenarios, as long as it must be\n";
 
 /// A running cluster. Dropping it kills its processes and removes its vhost and keyspace.
@@ -29,6 +31,9 @@ impl Cluster {
         let ports: Vec<_> = (1..=2).map(|_| Port::reserve().unwrap()).collect();
         let addresses: Vec<_> =
             ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
+        // Once: the first gate may read them while the second one is started.
+        stage.secret(PASSWORD_FILE, ADMIN_PASSWORD);
+        stage.secret(KEYS_FILE, SIGNING_KEYS);
         let gates = addresses.iter().zip(1..).map(|(address, number)| gate(stage, &ground, number, *address));
         let mut gates: Vec<_> = gates.collect();
         workers.iter_mut().chain(&mut gates).for_each(Server::wait_ready);
@@ -75,8 +80,8 @@ fn gate(stage: &Stage, ground: &Ground, number: usize, address: SocketAddr) -> S
         ("GATE_NAME", name.clone()),
         ("AMQP_URLS", ground.amqp_url.clone()),
         ("REDIS_URL", ground.redis_url.clone()),
-        ("ADMIN_PASSWORD_FILE", stage.secret("admin-password", ADMIN_PASSWORD).display().to_string()),
-        ("SIGNING_KEYS_FILE", stage.secret("signing-keys", SIGNING_KEYS).display().to_string()),
+        ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
+        ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
     ];
     let launch = move || -> Command {
         let mut command = binary("gate");

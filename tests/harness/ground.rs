@@ -9,6 +9,8 @@ use testbed::{Broker, QueueInfo};
 
 /// The broker counts the messages of quorum queues anew every second, or every five.
 const DRAINED_WITHIN: Duration = Duration::from_secs(20);
+/// A worker that went silent is given up after two heartbeats; then the broker publishes its counts.
+const CONSUMERS_WITHIN: Duration = Duration::from_secs(40);
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// A vhost, a keyspace and a Redis. Dropping it removes the first two; sessions time out by themselves.
@@ -37,6 +39,20 @@ impl Ground {
 
     pub(crate) fn queues(&self) -> Vec<QueueInfo> {
         self.broker.queues(&self.vhost).unwrap()
+    }
+
+    /// Waits until each write shard has so many consumers.
+    pub(crate) async fn wait_for_consumers(&self, count: u64) {
+        let end = Instant::now() + CONSUMERS_WITHIN;
+        loop {
+            let queues = self.queues();
+            let mut writes = queues.iter().filter(|queue| queue.name.starts_with("penstock.write."));
+            if writes.all(|queue| queue.consumers == count) {
+                return;
+            }
+            assert!(Instant::now() < end, "not {count} consumers each: {queues:?}");
+            tokio::time::sleep(INTERVAL).await;
+        }
     }
 
     /// Waits until no queue holds a message. A dead letter never goes, so it fails this.

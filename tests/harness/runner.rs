@@ -43,12 +43,11 @@ pub(crate) fn run(scenarios: &[Scenario], faults: &[Fault]) -> ExitCode {
         scenarios.iter().map(|scenario| functional_trial(scenario, Arc::clone(shared), Arc::clone(&runtime)))
     });
     let functional = conclude(&arguments, SCENARIOS_AT_ONCE, trials.collect());
-    let finished =
-        deployments.iter().map(|shared| report(shared.name(), guarded(shared.stage(), || shared.finish())));
-    let finished = finished.fold(true, |all, one| all && one);
+    let ends: Vec<_> = deployments.iter().map(|shared| guarded(shared.stage(), || shared.finish())).collect();
+    ends.iter().for_each(report);
     let trials = faults.iter().map(|fault| fault_trial(fault, Arc::clone(&runtime)));
     let faults = conclude(&arguments, FAULTS_AT_ONCE, trials.collect());
-    if finished && !functional.has_failed() && !faults.has_failed() {
+    if ends.iter().all(Result::is_ok) && !functional.has_failed() && !faults.has_failed() {
         ExitCode::SUCCESS
     } else {
         ExitCode::from(101)
@@ -89,9 +88,8 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Tells how the end of a deployment went; no trial is about it.
-fn report(name: &str, finished: Result<(), Failed>) -> bool {
-    if let Err(failed) = &finished {
-        eprintln!("the end of {name}: {}", failed.message().unwrap_or_default());
+fn report(end: &Result<(), Failed>) {
+    if let Err(failed) = end {
+        eprintln!("when all scenarios had ended: {}", failed.message().unwrap_or_default());
     }
-    finished.is_ok()
 }

@@ -1,11 +1,6 @@
 //! Where the processes of a deployment, or of a fault scenario, keep their files.
 
-use std::{
-    ffi::OsStr,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{ffi::OsStr, fs, path::Path, sync::Arc};
 use testbed::Scratch;
 
 /// How much of each log a failure shows: lines, and characters of each.
@@ -26,11 +21,10 @@ impl Stage {
     }
 
     /// Writes a file that only its owner can read.
-    pub(crate) fn secret(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn secret(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        path
     }
 
     /// The end of every log: what a failure is explained by.

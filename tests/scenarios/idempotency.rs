@@ -39,8 +39,10 @@ async fn concurrent_copies_of_a_create_make_one_record(service: Service) {
     let (records, key) = (service.collection("copies").await, unique("key"));
     let create = |gate| service.admin_at(gate).post(&records).json(&json!({"n": 1})).idempotency_key(&key);
     let answers = join_all((0..40).map(|gate| create(gate).into_future())).await;
-    answers.iter().for_each(|answer| assert_eq!(answer.status, 201, "{}", answer.told()));
-    answers.iter().for_each(|answer| assert_same(&answers[0], answer));
+    for answer in &answers {
+        assert_eq!(answer.status, 201, "{}", answer.told());
+        assert_same(&answers[0], answer);
+    }
     let list = service.admin_at(1).get(&records).await.is(200).json();
     assert_eq!(list["records"].as_array().unwrap().len(), 1, "{list}");
 }

@@ -22,6 +22,7 @@ async fn the_queues_of_the_design_are_there_and_end_empty(stage: Stage) {
     let mut expected = vec![("penstock.dead".to_owned(), "quorum", 0)];
     expected.extend((0..WRITE_SHARDS).map(|shard| (format!("penstock.write.{shard}"), "quorum", 2)));
     expected.extend((0..READ_SHARDS).map(|shard| (format!("penstock.read.{shard}"), "classic", 2)));
+    cluster.ground.wait_for_consumers(2).await;
     let queues = cluster.ground.queues();
     for (name, kind, consumers) in &expected {
         let queue =
