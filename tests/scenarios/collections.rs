@@ -106,6 +106,7 @@ async fn settings_that_cannot_be_are_refused(service: Service) {
         (json!({"owners": ["user:No Name"]}), "/owners/0"),
         (json!(null), ""),
         (json!("x"), ""),
+        (json!([]), ""),
     ] {
         let answer = service.admin().put(&path).json(&settings).await;
         let problem = answer.problem(422, "invalid-document", "not_executed").json();

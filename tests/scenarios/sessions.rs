@@ -1,6 +1,7 @@
 //! Logging in and out, at one gate and at the other.
 
 use crate::harness::{Client, Service};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ scenarios! {
     a_session_that_was_closed_is_dead_everywhere_within_a_second
     somebody_sees_and_revokes_their_own_sessions
     all_sessions_of_somebody_can_be_ended
+    a_crowd_with_one_session_is_served
     without_a_session_nothing_is_served
     a_wrong_password_lets_nobody_in
     a_cookie_serves_as_well_as_a_token
@@ -84,6 +86,20 @@ async fn all_sessions_of_somebody_can_be_ended(service: Service) {
     assert_dies(&second, since).await;
     assert_dies(&ann.client, since).await;
     bob.client.get("/v1/session").await.is(200);
+}
+
+/// The moment a session's trust runs out, all its requests ask for it at once.
+async fn a_crowd_with_one_session_is_served(service: Service) {
+    let ann = service.user("ann").await;
+    let requests = (0..200).map(|number| {
+        let client = ann.client.at(service.root(number));
+        async move {
+            for _ in 0..10 {
+                client.get("/v1/session").await.is(200);
+            }
+        }
+    });
+    join_all(requests).await;
 }
 
 async fn without_a_session_nothing_is_served(service: Service) {
