@@ -1,5 +1,7 @@
 //! From a listener to answers, and back to silence.
 
+mod door;
+
 use crate::{
     config::Settings,
     gate::{Backends, Gate},
@@ -7,14 +9,18 @@ use crate::{
 };
 use anyhow::Context;
 use axum::{Router, middleware};
-use axum_server::{Handle, accept::NoDelayAcceptor};
+use axum_server::{Handle, Server, accept::NoDelayAcceptor};
+use door::{Door, Peer};
 use process::Stopper;
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
+/// How long whoever came in last has to say what they want.
+const LAST_REQUESTS: Duration = Duration::from_millis(100);
 /// Requests of one HTTP/2 connection at once.
 const MAX_STREAMS: u32 = 256;
 
@@ -37,8 +43,9 @@ pub async fn serve(
     settings: Settings,
     stopper: Stopper,
 ) -> anyhow::Result<()> {
-    let handle = Handle::new();
-    let mut server = axum_server::from_tcp(listener)?
+    let handle: Handle<Peer> = Handle::new();
+    let door_closing = Stopper::new();
+    let mut server = Server::from_listener(Door::open(listener, door_closing.clone())?)
         .acceptor(NoDelayAcceptor::new())
         .handle(handle.clone())
         .first_request_timeout(settings.header_timeout);
@@ -49,6 +56,8 @@ pub async fn serve(
     let closing = tokio::spawn(async move {
         stopper.stopped().await;
         tokio::time::sleep(settings.shutdown_linger).await;
+        door_closing.stop();
+        tokio::time::sleep(LAST_REQUESTS).await;
         handle.graceful_shutdown(Some(settings.shutdown_grace));
     });
     let end = server.serve(router(gate).into_make_service()).await;

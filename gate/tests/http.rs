@@ -337,3 +337,20 @@ async fn stopping_is_seen_before_it_happens_and_what_is_in_flight_finishes() {
     assert_eq!(answer.status(), 504);
     gate.served.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn whoever_is_connected_when_the_gate_is_told_to_stop_is_served() {
+    let gate = Gate::start(Settings { shutdown_linger: Duration::from_secs(1), ..quick() }).await;
+    let mut connected = Vec::new();
+    for _ in 0..16 {
+        connected.push(TcpStream::connect(gate.address).await.unwrap());
+    }
+    gate.stopper.stop();
+    for mut stream in connected {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"), "{answer}");
+    }
+    gate.stop().await;
+}
