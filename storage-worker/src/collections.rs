@@ -2,12 +2,12 @@
 //! looked up again every time.
 
 use crate::{
-    decide::{Collection, collection::SETTINGS_LIFETIME},
+    decide::Collection,
     store::{Store, StoreError, View},
 };
-use messages::CollectionName;
+use messages::{CollectionName, collection::SETTINGS_LIFETIME};
 use moka::future::Cache;
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// Finds collections by name.
 #[derive(Clone)]
@@ -15,7 +15,8 @@ pub struct Collections {
     store: Arc<dyn Store>,
     system: Arc<Collection>,
     users: Arc<Collection>,
-    found: Cache<CollectionName, Arc<Collection>>,
+    /// With the time at which it was asked for.
+    found: Cache<CollectionName, (Arc<Collection>, Instant)>,
 }
 
 /// Why a collection was not found.
@@ -44,8 +45,13 @@ impl Collections {
         if *name == self.users.name {
             return Ok(Some(Arc::clone(&self.users)));
         }
+        if let Some((_, asked)) = self.found.get(name).await
+            && asked.elapsed() >= SETTINGS_LIFETIME
+        {
+            self.found.invalidate(name).await;
+        }
         match self.found.try_get_with_by_ref(name, self.look_up(name)).await {
-            Ok(collection) => Ok(Some(collection)),
+            Ok((collection, _)) => Ok(Some(collection)),
             Err(miss) => match &*miss {
                 Miss::Absent => Ok(None),
                 Miss::Failed(error) => Err(StoreError::Unavailable(error.to_string())),
@@ -53,10 +59,12 @@ impl Collections {
         }
     }
 
-    async fn look_up(&self, name: &CollectionName) -> Result<Arc<Collection>, Miss> {
+    async fn look_up(&self, name: &CollectionName) -> Result<(Arc<Collection>, Instant), Miss> {
+        let asked = Instant::now();
         let id = name.record_id();
         let bucket = self.system.bucket_of(&id);
         let rows = self.store.load(bucket, &[id], &[], View::Acknowledged).await.map_err(Miss::Failed)?;
-        rows.records.first().and_then(Collection::described_by).map(Arc::new).ok_or(Miss::Absent)
+        let collection = rows.records.first().and_then(Collection::described_by).ok_or(Miss::Absent)?;
+        Ok((Arc::new(collection), asked))
     }
 }

@@ -18,6 +18,12 @@ pub(crate) struct LiveSessions {
     found: Cache<SessionId, (Session, Instant)>,
 }
 
+/// Why a look-up found nothing. Never remembered.
+enum Miss {
+    Absent,
+    Failed(SessionsError),
+}
+
 impl LiveSessions {
     pub(crate) fn new(store: Arc<dyn Sessions>) -> Self {
         Self { store, found: Cache::builder().max_capacity(100_000).time_to_live(TRUST).build() }
@@ -33,17 +39,23 @@ impl LiveSessions {
         now: Timestamp,
     ) -> Result<Option<Session>, SessionsError> {
         if let Some((session, asked)) = self.found.get(id).await
-            && asked.elapsed() < TRUST
-            && session.is_live(now)
+            && (asked.elapsed() >= TRUST || !session.is_live(now))
         {
-            return Ok(Some(session));
+            self.found.invalidate(id).await;
         }
-        let asked = Instant::now();
-        let session = self.store.find(id, now).await?;
-        if let Some(session) = &session {
-            self.found.insert(*id, (session.clone(), asked)).await;
+        // Requests that ask at the same time are answered by one look-up.
+        let looked_up = async {
+            let asked = Instant::now();
+            let session = self.store.find(id, now).await.map_err(Miss::Failed)?;
+            session.map(|session| (session, asked)).ok_or(Miss::Absent)
+        };
+        match self.found.try_get_with_by_ref(id, looked_up).await {
+            Ok((session, _)) => Ok(Some(session)),
+            Err(miss) => match &*miss {
+                Miss::Absent => Ok(None),
+                Miss::Failed(error) => Err(SessionsError::Unavailable(error.to_string())),
+            },
         }
-        Ok(session)
     }
 
     pub(crate) async fn list(&self, user: &UserName, now: Timestamp) -> Result<Vec<Session>, SessionsError> {

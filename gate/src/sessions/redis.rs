@@ -116,12 +116,15 @@ impl RedisSessions {
         })
     }
 
-    /// All of them can be run twice, so one that failed with its connection is run again on the next.
+    /// All of them can be run twice, so one that failed with its connection, or was not answered in time, is run
+    /// again.
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, SessionsError> {
         let mut connection = self.connection.clone();
         let attempts = async {
             match script.invoke_async(&mut connection).await {
-                Err(error) if error.is_connection_dropped() => script.invoke_async(&mut connection).await,
+                Err(error) if error.is_connection_dropped() || error.is_timeout() => {
+                    script.invoke_async(&mut connection).await
+                }
                 answer => answer,
             }
         };

@@ -5,12 +5,7 @@ use messages::{
     CollectionName, CollectionSettings, Document, RecordId, Rejection, Timestamp, UserName,
     collection::DEFAULT_BUCKETS, placement::Slot,
 };
-use std::time::Duration;
 use uuid::Uuid;
-
-/// How long a worker may go by settings it has read. Who changes settings or drops a collection is answered only
-/// after that.
-pub const SETTINGS_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Ids of collections are derived from their names and times of creation under this namespace (UUIDv5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6b1e_7f0c_52a4_4d5e_9b0a_7c1d_2f3e_4a5b);

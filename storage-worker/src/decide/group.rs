@@ -6,7 +6,7 @@ use crate::{
 };
 use messages::{
     Command, CommandId, ETag, Envelope, Outcome, RecordId, Rejection, Timestamp, Version,
-    command::CloseOperation,
+    command::{CloseOperation, KEYED_RECEIPT_LIFETIME, RECEIPT_LIFETIME},
     outcome::RecordWritten,
     record::{Answer, CreateRecord},
 };
@@ -15,11 +15,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-
-/// How long a receipt answers retries: longer than any deadline a gate gives, by more than clocks may differ.
-pub const RECEIPT_LIFETIME: Duration = Duration::from_secs(120);
-/// The same for a command with an Idempotency-Key, so that a client can ask again hours later.
-pub const KEYED_RECEIPT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// A command and what is known of its collection.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! Commands carried out against real stores: what a copy, a late one, a second worker or a store that does not know
 //! may do, and what they may not. Each promise is kept over both stores.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod copies;
 mod fixture;
 mod lists;
