@@ -28,7 +28,7 @@ pub(crate) async fn a_list_holds_every_record_once(store: Arc<dyn Store>) {
     let fixture = Fixture::new(store).await;
     let creates: Vec<_> = (0..300).map(|n| fixture.create(&n.to_string())).collect();
     join_all(creates.iter().map(|create| fixture.run(create))).await;
-    let mut expected: BTreeSet<RecordId> = creates.iter().filter_map(|create| create.record()).collect();
+    let mut expected: BTreeSet<RecordId> = creates.iter().filter_map(messages::Envelope::record).collect();
     for create in creates.iter().step_by(3) {
         let record = create.record().unwrap();
         fixture.run(&fixture.delete(record.as_str())).await;
