@@ -237,7 +237,7 @@ mod tests {
         for (text, place) in [("{\"a\":1,\n \"b\":}", (2, 6)), ("", (1, 0)), ("[1] x", (1, 5))] {
             match Document::parse(text.as_bytes()) {
                 Err(DocumentError::Malformed { line, column, .. }) => {
-                    assert_eq!((line, column), place, "{text}")
+                    assert_eq!((line, column), place, "{text}");
                 }
                 other => panic!("{text}: {other:?}"),
             }
