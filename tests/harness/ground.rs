@@ -1,13 +1,16 @@
 //! What a cluster stands on: a vhost and a keyspace of its own, and a Redis.
 
 use super::{cql, service::unique};
+use serde_json::{Value, json};
 use std::{
     thread,
     time::{Duration, Instant},
 };
 use testbed::{Broker, QueueInfo};
 
-/// The broker counts the messages of quorum queues anew every second, or every five.
+const DEAD: &str = "penstock.dead";
+/// How often the broker counts the messages of quorum queues: what was empty for longer is empty.
+const COUNTED_EVERY: Duration = Duration::from_millis(1200);
 const DRAINED_WITHIN: Duration = Duration::from_secs(20);
 /// A worker that went silent is given up after two heartbeats; then the broker publishes its counts.
 const CONSUMERS_WITHIN: Duration = Duration::from_secs(40);
@@ -55,19 +58,33 @@ impl Ground {
         }
     }
 
-    /// Waits until no queue holds a message. A dead letter never goes, so it fails this.
+    /// Waits until no queue holds a message, and asserts that there is no dead letter.
     pub(crate) fn assert_drained(&self) {
         let end = Instant::now() + DRAINED_WITHIN;
+        let mut empty_since = None;
         loop {
             let queues = self.queues();
-            assert!(queues.iter().any(|queue| queue.name == "penstock.dead"), "no queues: {queues:?}");
+            assert!(queues.iter().any(|queue| queue.name == DEAD), "no queues: {queues:?}");
             let full: Vec<_> = queues.into_iter().filter(|queue| queue.messages > 0).collect();
             if full.is_empty() {
-                return;
+                let since = *empty_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > COUNTED_EVERY {
+                    break;
+                }
+            } else {
+                empty_since = None;
             }
             assert!(Instant::now() < end, "messages are left behind: {full:?}");
             thread::sleep(INTERVAL);
         }
+        let letters = self.dead_letters();
+        assert_eq!(letters, json!([]), "dead letters");
+    }
+
+    /// Looks into the queue itself, which is never out of date as counts are. They stay in it.
+    fn dead_letters(&self) -> Value {
+        let look = json!({"count": 10, "ackmode": "ack_requeue_true", "encoding": "auto"});
+        self.broker.post(&format!("/api/queues/{}/{DEAD}/get", self.vhost), &look).unwrap()
     }
 }
 

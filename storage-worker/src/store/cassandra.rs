@@ -1,7 +1,7 @@
 //! The store on Cassandra. A bucket is a partition; a group is one conditional batch in it (LWT, Paxos v2).
 //!
 //! - [`config`]: what must be known to reach it.
-//! - [`migrate`]: the keyspace and its tables, made by numbered migrations.
+//! - [`migrate()`]: the keyspace and its tables, made by numbered migrations.
 //! - `session`, `statements`: the driver's session and every statement, prepared once.
 //! - `rows`, `write`: what is read, and what is bound.
 //! - `fault`: what an error means.
@@ -43,7 +43,7 @@ pub struct CassandraStore {
 }
 
 impl CassandraStore {
-    /// Connects to a keyspace that [`migrate`] has made ready.
+    /// Connects to a keyspace that [`migrate()`] has made ready.
     ///
     /// # Errors
     /// Comes back within seconds with a retryable error if Cassandra or the tables are not there yet. Once it
