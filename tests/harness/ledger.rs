@@ -1,5 +1,9 @@
 //! Records that remember every change made to them, so that what happened can be compared with what clients were
 //! told.
+//!
+//! That this can fail was tried on copies broken on purpose: a worker that does not recognise the copy of a command
+//! (two effects), one that acknowledges before it writes (lost changes, embedded and in the cluster), clients that
+//! leave out their Idempotency-Key (two effects), a gate ended by SIGKILL in place of SIGTERM (failed requests).
 
 use super::{
     client::{Call, Client},
