@@ -13,7 +13,7 @@ use messages::{
     command::CloseOperation,
 };
 use process::{Stopper, now};
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::time::{interval, timeout};
 use tokio_util::task::TaskTracker;
@@ -80,10 +80,12 @@ impl Worker {
 
     async fn consume(&self, mut consumer: Consumer, stopper: &Stopper, tasks: &TaskTracker) {
         tracing::info!(event.action = "consuming", worker.name = %self.options.worker, "consuming");
+        // One watch for all deliveries: their coming must not begin it anew.
+        let mut store_fails = pin!(self.store_fails());
         loop {
             tokio::select! {
                 () = stopper.stopped() => break,
-                () = self.store_fails() => {
+                () = &mut store_fails => {
                     tracing::error!("the store does not answer: leaving the queues to other workers until it does");
                     break;
                 }

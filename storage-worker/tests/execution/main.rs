@@ -5,6 +5,7 @@
 
 mod copies;
 mod fixture;
+mod leaving;
 mod lists;
 mod unknown;
 mod writers;
@@ -50,6 +51,9 @@ promises! {
     }
     unknown {
         a_write_of_unknown_end_has_one_effect
+    }
+    leaving {
+        a_worker_whose_store_fails_leaves_its_shards_to_others
     }
     lists {
         a_list_holds_every_record_once
