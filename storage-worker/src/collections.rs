@@ -3,6 +3,7 @@
 
 use crate::{
     decide::Collection,
+    patience::patiently,
     store::{Store, StoreError, View},
 };
 use messages::{CollectionName, collection::SETTINGS_LIFETIME};
@@ -63,7 +64,9 @@ impl Collections {
         let asked = Instant::now();
         let id = name.record_id();
         let bucket = self.system.bucket_of(&id);
-        let rows = self.store.load(bucket, &[id], &[], View::Acknowledged).await.map_err(Miss::Failed)?;
+        let rows =
+            patiently(|| self.store.load(bucket, std::slice::from_ref(&id), &[], View::Acknowledged)).await;
+        let rows = rows.map_err(Miss::Failed)?;
         let collection = rows.records.first().and_then(Collection::described_by).ok_or(Miss::Absent)?;
         Ok((Arc::new(collection), asked))
     }

@@ -112,7 +112,8 @@ impl Committer {
     async fn settle(&self, bucket: BucketId, asked: &[&Asked]) -> Vec<Settled> {
         match self.settle_together(bucket, asked).await {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(StoreError::Invalid(_)) if asked.len() > 1 => {
+            // One command, or one stored receipt, may be what fails them all.
+            Err(StoreError::Invalid(_) | StoreError::Broken(_)) if asked.len() > 1 => {
                 let mut settled = Vec::new();
                 for one in asked {
                     settled.extend(Box::pin(self.settle(bucket, &[*one])).await);

@@ -22,6 +22,8 @@ use tokio_util::task::TaskTracker;
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// A probe without an answer after this has failed.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
+/// How long a delivery that could not be finished is held before it goes back.
+const RETURN_AFTER: Duration = Duration::from_millis(500);
 /// So many probes fail one after the other before a worker stops consuming and leaves its shards to others.
 const PROBES_TO_LEAVE: u32 = 3;
 
@@ -149,6 +151,8 @@ async fn carry_out(executor: &Executor, delivery: Delivery) {
         Some(error) => {
             let chain = format!("{:#}", anyhow::Error::new(error));
             tracing::error!(queue.name = %queue, delivery.returns = returns, error.message = chain, "delivery returned");
+            // Returned at once, it would come back at once, and use up its returns while the store is away.
+            tokio::time::sleep(RETURN_AFTER).await;
             receiver.requeue().await
         }
     };

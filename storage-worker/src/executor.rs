@@ -8,14 +8,21 @@ use crate::{
         group::{Asked, Target},
     },
     gathering::{Died, Gathering},
+    patience::patiently,
     reader::{self, GroupRead},
     store::{BucketId, Store, StoreError, View},
 };
 use messages::{Command, Envelope, Outcome, Rejection};
 use std::{sync::Arc, time::Duration};
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
-/// The clocks of two processes differ by less than this; a worker whose clock differs by more refuses to work.
+/// How often a command is placed anew because its collection was created meanwhile.
+const MOST_PLACES: usize = 4;
+/// Lists that are read at once: each may hold some megabytes.
+const MOST_LISTS: usize = 8;
+
+/// The clocks of two processes are taken to differ by less than this. Nobody compares them yet.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
 
 /// Carries out commands against one store.
@@ -24,6 +31,7 @@ pub struct Executor {
     collections: Collections,
     commits: Gathering<Committer>,
     reads: Gathering<GroupRead>,
+    lists: Semaphore,
 }
 
 /// Why a command has no outcome yet. It can be carried out again, here or elsewhere.
@@ -47,13 +55,14 @@ impl Executor {
             collections: Collections::of(Arc::clone(&store)),
             commits: Gathering::new(Committer { store: Arc::clone(&store) }),
             reads: Gathering::new(GroupRead { store: Arc::clone(&store) }),
+            lists: Semaphore::new(MOST_LISTS),
             store,
         }
     }
 
     /// Carries out one command. Doing so again, after an error or not, has no second effect.
     pub async fn execute(&self, envelope: Envelope) -> Result<Outcome, ExecutorError> {
-        loop {
+        for _ in 0..MOST_PLACES {
             let found = self.collections.find(envelope.command.collection()).await?;
             let outcome = match found {
                 Some(collection) if envelope.command.is_read() => {
@@ -70,6 +79,9 @@ impl Executor {
                 return Ok(outcome);
             }
         }
+        let collection = envelope.command.collection();
+        Err(StoreError::Unavailable(format!("the settings of {collection} come and go, or cannot be read"))
+            .into())
     }
 
     async fn read(&self, envelope: &Envelope, collection: &Collection) -> Result<Outcome, ExecutorError> {
@@ -80,6 +92,7 @@ impl Executor {
                 Ok(reader::answer(&envelope.principal, collection, command.clone(), row.as_ref()))
             }
             Command::ListRecords(command) => {
+                let _place = self.lists.acquire().await.map_err(|_| Died)?;
                 Ok(reader::list(&*self.store, &envelope.principal, collection, command).await?)
             }
             _ => Ok(Outcome::Rejected(Rejection::Unsupported)),
@@ -115,7 +128,8 @@ impl Executor {
     async fn rejected_before(&self, envelope: &Envelope) -> Result<Option<Outcome>, ExecutorError> {
         let asked = Asked { envelope: envelope.clone(), target: Target::Missing };
         let bucket = self.settings_bucket(envelope);
-        let rows = self.store.load(bucket, &[], &[asked.receipt()], View::Acknowledged).await?;
+        let receipts = [asked.receipt()];
+        let rows = patiently(|| self.store.load(bucket, &[], &receipts, View::Acknowledged)).await?;
         let mut outcomes = rows.receipts.into_iter().map(|receipt| receipt.outcome);
         Ok(outcomes.find(|outcome| matches!(outcome, Outcome::Rejected(_))))
     }

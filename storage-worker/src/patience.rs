@@ -1,10 +1,25 @@
 //! How often, and for how long, a store that fails is asked again.
 
+use crate::store::StoreError;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use std::time::Duration;
 
 /// Waits that grow, with jitter; about five seconds in all.
 pub struct Patience(ExponentialBackoff);
+
+/// Asks again as long as patience lasts. For what may be done twice: reads.
+pub async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut patience = Patience::full();
+    loop {
+        match ask().await {
+            Err(failure) if failure.is_retryable() => patience.bear(failure).await?,
+            ended => return ended,
+        }
+    }
+}
 
 impl Patience {
     /// All of it.

@@ -7,7 +7,7 @@ use crate::{
         list::{self, Stretch},
     },
     gathering::Together,
-    patience::Patience,
+    patience::patiently,
     store::{BucketId, Row, Store, StoreError, View},
 };
 use async_trait::async_trait;
@@ -124,18 +124,4 @@ async fn lengthen(
         stretch.rows.extend(rows);
     }
     Ok(stretch)
-}
-
-/// Reads are simply tried again.
-async fn patiently<T, F>(mut read: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let mut patience = Patience::full();
-    loop {
-        match read().await {
-            Err(failure) if failure.is_retryable() => patience.bear(failure).await?,
-            ended => return ended,
-        }
-    }
 }

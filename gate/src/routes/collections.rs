@@ -91,8 +91,14 @@ pub(super) async fn replace_collection(
     };
     let identity = Identity::of(&caller.principal(), &method, uri.path(), &headers, &body.bytes)?;
     match gate.carry_out(&caller, identity, Command::ReplaceRecord(command)).await? {
-        // Nobody remembers that a collection was not there, so a new one can be used at once.
-        Outcome::RecordCreated(written) => Ok(changed(StatusCode::CREATED, &collection, &written)),
+        Outcome::RecordCreated(written) => {
+            // Nobody remembers that a collection was not there, so the first of a name can be used at once. Another
+            // may still be remembered as it was before it was dropped.
+            if written.etag.version != Version::FIRST {
+                tokio::time::sleep(SETTINGS_LIFETIME).await;
+            }
+            Ok(changed(StatusCode::CREATED, &collection, &written))
+        }
         Outcome::RecordReplaced(written) => {
             tokio::time::sleep(SETTINGS_LIFETIME).await;
             Ok(changed(StatusCode::OK, &collection, &written))

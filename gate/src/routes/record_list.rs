@@ -12,7 +12,7 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Response},
 };
-use http::Uri;
+use http::{Uri, header};
 use messages::{
     CollectionName, Command, Document, ETag, Outcome, RecordId, Version,
     outcome::{Listed, RecordsListed},
@@ -106,7 +106,7 @@ pub(super) fn answer<T: Serialize>(
         body.insert("next", Member::Cursor(cursor::issue(&gate.keys, collection, after)));
     }
     let body = serde_json::value::to_raw_value(&body).map_err(|error| unwritable(&error))?;
-    Ok(Json(body).into_response())
+    Ok(([(header::CACHE_CONTROL, "private, no-cache")], Json(body)).into_response())
 }
 
 impl Page {

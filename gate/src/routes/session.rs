@@ -59,18 +59,20 @@ pub(super) async fn open_session(
 ) -> Result<Response, ApiError> {
     let Credentials { user, password } = fields::read_object(&body.document)?;
     let seconds = |seconds| AccessError::TooManyAttempts { seconds };
-    gate.throttle.take(&user, Instant::now()).map_err(seconds)?;
-    // What cannot be a name is no account's, and takes as long to find out.
-    let found = match user.parse::<UserName>() {
-        Ok(name) => account(&gate, &exchange, &name).await?,
-        Err(_) => None,
+    // What cannot be a name is no account's, and takes as long to find out. All such share their tries.
+    let name = user.parse::<UserName>().ok();
+    let tries = name.as_ref().map_or("", UserName::as_str);
+    gate.throttle.take(tries, Instant::now()).map_err(seconds)?;
+    let found = match &name {
+        Some(name) => account(&gate, &exchange, name).await?,
+        None => None,
     };
     let hash = found.as_ref().map(|(_, account)| account.password_hash.clone());
     let right = gate.passwords.verify(password, hash).await?;
     let Some((record, account)) = found.filter(|_| right) else {
         return Err(AccessError::BadCredentials.into());
     };
-    gate.throttle.succeeded(&user);
+    gate.throttle.succeeded(tries);
     let user = account.user(record.id.as_str().parse()?);
     let (token, session) = gate.sessions.create(user, process::now()).await?;
     still_holds(&gate, &exchange, &session, &record).await?;

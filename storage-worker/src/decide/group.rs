@@ -69,6 +69,11 @@ impl Asked {
         }
     }
 
+    /// Whether it settles another command.
+    pub fn closes(&self) -> bool {
+        matches!(self.envelope.command, Command::CloseOperation(_))
+    }
+
     /// Whether it is too late for it to take effect.
     pub fn is_late(&self, now: Timestamp) -> bool {
         now > self.envelope.deadline
@@ -108,8 +113,9 @@ impl Fold {
             let before = self.rows.insert(next.id.clone(), next.clone());
             self.replaced.entry(next.id).or_insert(before.map(|row| row.version));
         }
-        let lifetime =
-            if asked.envelope.fingerprint.is_some() { KEYED_RECEIPT_LIFETIME } else { RECEIPT_LIFETIME };
+        // A closed operation may have had a key, under which its client can try again for a day.
+        let long = asked.closes() || asked.envelope.fingerprint.is_some();
+        let lifetime = if long { KEYED_RECEIPT_LIFETIME } else { RECEIPT_LIFETIME };
         let receipt = Receipt {
             command: asked.receipt(),
             record: asked.row()?,
@@ -202,8 +208,8 @@ impl Fold {
 
     /// What the first attempt was answered; the document only if the record still has that version.
     fn answer_again(&self, asked: &Asked, receipt: &Receipt) -> Outcome {
-        let closes = matches!(asked.envelope.command, Command::CloseOperation(_));
-        if !closes && receipt.fingerprint != asked.envelope.fingerprint {
+        let expired = receipt.outcome == Outcome::Rejected(Rejection::Expired);
+        if !asked.closes() && !expired && receipt.fingerprint != asked.envelope.fingerprint {
             return Outcome::Rejected(Rejection::IdempotencyKeyReused);
         }
         let mut outcome = receipt.outcome.clone();

@@ -59,7 +59,7 @@ pub fn next_length(stretches: &[Stretch], limit: usize) -> Option<usize> {
 }
 
 /// Rows read of each bucket before anything is known of their size.
-const FIRST_ROWS: usize = 4;
+const FIRST_ROWS: usize = 1;
 /// The most rows that are read for one page: a list over many deleted records then says where to go on.
 const MOST_ROWS: usize = 20_000;
 
@@ -171,7 +171,7 @@ mod tests {
     fn as_many_rows_are_read_as_a_page_takes() {
         let begun = vec![Stretch { rows: Vec::new(), more: true }; 16];
         assert_eq!(next_length(&begun, 1_000), Some(FIRST_ROWS));
-        assert_eq!(next_length(&begun, 1), Some(3));
+        assert_eq!(next_length(&begun, 1), Some(FIRST_ROWS));
         assert_eq!(next_length(&[stretch(&["a", "b"], true), stretch(&["c"], false)], 10), Some(10));
         assert_eq!(next_length(&[stretch(&["a"], false)], 10), None);
     }

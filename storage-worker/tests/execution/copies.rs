@@ -74,6 +74,9 @@ pub(crate) async fn a_closed_operation_never_takes_effect(store: Arc<dyn Store>)
         assert_eq!(fixture.read(operation.record().unwrap().as_str()).await, None);
         assert_eq!(fixture.run(&close(&fixture, &operation)).await, expired, "closing twice says the same");
     }
+    let keyed = Envelope { fingerprint: Some(Fingerprint::from_bytes([7; 16])), ..fixture.replace("b", "1") };
+    let expired = fixture.run(&close(&fixture, &keyed)).await;
+    assert_eq!(fixture.run(&keyed).await, expired, "a key is not taken for another request's");
 }
 
 pub(crate) async fn closing_tells_what_was_done(store: Arc<dyn Store>) {
