@@ -102,6 +102,18 @@ fn the_next_start_finds_its_data_and_ctrl_c_stops_it() {
 }
 
 #[test]
+fn the_processes_take_the_flags_that_the_readme_gives_them() {
+    for line in shell_block("## Run it as separate processes").lines() {
+        let (program, flags) = line.split_once(' ').unwrap();
+        let help = Command::new(testbed::binary(program)).arg("--help").output().unwrap();
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        for flag in flags.split_whitespace().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(&format!("{flag} <")), "{program} has no {flag}:\n{help}");
+        }
+    }
+}
+
+#[test]
 fn the_continuous_integration_runs_the_test_command_of_the_readme() {
     let command = shell_block("## Work on it").trim();
     assert_eq!(command, "cargo xtask test");
