@@ -5,7 +5,7 @@ use std::{
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A process as /proc/pid/stat shows it (proc(5)).
+/// A process as /proc/pid shows it (proc(5)).
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) pid: u32,
@@ -49,7 +49,22 @@ pub(crate) fn has(processes: &[Entry], name: &str) -> bool {
 
 fn living() -> Vec<Entry> {
     let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries.filter_map(|entry| parse(&fs::read_to_string(entry.path().join("stat")).ok()?)).collect()
+    entries
+        .filter_map(|entry| {
+            let mut process = parse(&fs::read_to_string(entry.path().join("stat")).ok()?)?;
+            if let Some(name) = called(&fs::read(entry.path().join("cmdline")).ok()?) {
+                process.name = name;
+            }
+            Some(process)
+        })
+        .collect()
+}
+
+/// The name it was called by: Debian's one Redis binary is several programs.
+fn called(command_line: &[u8]) -> Option<String> {
+    let called = std::str::from_utf8(command_line.split(|byte| *byte == 0).next()?).ok()?;
+    let name = called.split(' ').next()?.rsplit('/').next()?;
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// `None` for a process that has died but that init has not reaped yet.
