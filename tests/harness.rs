@@ -25,11 +25,11 @@ mod stage;
 
 pub(crate) use answer::Answer;
 pub(crate) use binaries::binary;
-pub(crate) use client::Client;
+pub(crate) use client::{Call, Client};
 pub(crate) use cluster::Cluster;
 pub(crate) use embedded::Embedded;
 pub(crate) use ground::Ground;
-pub(crate) use ledger::{Entry, Ledger, Told};
+pub(crate) use ledger::{Entry, Ledger, Told, settled};
 pub(crate) use load::{Load, Manner};
 pub(crate) use raw::{raw, raw_head};
 pub(crate) use runner::{Fault, Scenario, run};

@@ -30,6 +30,8 @@ mod bad_requests;
 mod collections;
 mod configuration;
 mod contention;
+mod deferred;
+mod deferred_faults;
 mod embedded_faults;
 mod gate_faults;
 mod idempotency;
@@ -54,6 +56,7 @@ pub(crate) fn functional() -> Vec<Scenario> {
         lists::all(),
         idempotency::all(),
         contention::all(),
+        deferred::all(),
         collections::all(),
         sessions::all(),
         accounts::all(),
@@ -69,6 +72,7 @@ pub(crate) fn faults() -> Vec<Fault> {
     let themes = [
         // The long ones first.
         service_faults::all(),
+        deferred_faults::all(),
         worker_faults::all(),
         gate_faults::all(),
         embedded_faults::all(),

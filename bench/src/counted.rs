@@ -1,7 +1,7 @@
 //! A store that counts the statements that reach it.
 
 use async_trait::async_trait;
-use messages::{CommandId, RecordId};
+use messages::{CommandId, RecordId, Timestamp};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -56,5 +56,9 @@ impl<S: Store> Store for Counted<S> {
 
     async fn probe(&self) -> Result<(), StoreError> {
         self.store.probe().await
+    }
+
+    async fn clock(&self) -> Result<Timestamp, StoreError> {
+        self.store.clock().await
     }
 }

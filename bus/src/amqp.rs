@@ -10,10 +10,11 @@
 //! - [`inbox`]: the queue that brings a gate its outcomes.
 //! - [`consumer`], [`receiver`]: deliveries of a worker, and their way back.
 //! - [`outbox`]: replies of a worker, gate by gate.
-//! - [`rescue`]: what to do with a delivery that cannot be handed out as it is.
+//! - [`rescue`], [`death`]: what to do with a delivery that cannot be handed out as it is, and why one is dead.
 
 mod config;
 mod consumer;
+mod death;
 mod inbox;
 mod link;
 mod outbox;
@@ -26,14 +27,14 @@ mod supervisor;
 pub use config::{AmqpConfig, InvalidAmqpConfig};
 
 use crate::{
-    Bus, BusError, ConsumeOptions, Consumer, Health, Lane, Queue,
+    Bus, BusError, Clock, ConsumeOptions, Consumer, Deferral, Health, Lane, Queue,
     calls::{self, Attempt, Calls, Passage, Transport},
 };
 use async_trait::async_trait;
-use messages::{Envelope, Outcome};
+use messages::{Envelope, Reply};
 use outbox::Outbox;
 use receiver::Returns;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use supervisor::Links;
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -65,7 +66,7 @@ impl AmqpBus {
             tasks.spawn(publisher::run(queue, attempts, links.clone(), closing.clone()));
             (queue, sender)
         };
-        let publishers = Lane::ALL.into_iter().flat_map(Lane::queues).map(publish).collect();
+        let publishers = Lane::OF_GATES.into_iter().flat_map(Lane::queues).map(publish).collect();
         let outbox = Outbox::open(&tasks, links.clone(), closing.clone());
         let returns = Returns::open(&tasks, closing.clone());
         let supervisor = supervisor::Supervisor {
@@ -92,7 +93,7 @@ impl Drop for AmqpBus {
 
 impl Transport for AmqpBus {
     fn send(&self, attempt: Attempt) {
-        // Every queue there is has a publisher. One that has closed drops the attempt; its call ends with the bus.
+        // Every queue that commands go to has a publisher. One that has closed drops the attempt; its call ends with the bus.
         if let Some(publisher) = self.publishers.get(&attempt.queue) {
             let _ = publisher.send(attempt);
         }
@@ -105,8 +106,12 @@ impl Transport for AmqpBus {
 
 #[async_trait]
 impl Bus for AmqpBus {
-    async fn call(&self, envelope: Envelope) -> Result<Outcome, BusError> {
+    async fn call(&self, envelope: Envelope) -> Result<Reply, BusError> {
         calls::call(&self.calls, self, envelope).await
+    }
+
+    async fn defer(&self, envelope: Envelope, deferral: Deferral) -> Result<Option<Reply>, BusError> {
+        calls::defer(&self.calls, self, envelope, deferral).await
     }
 
     async fn consume(&self, options: ConsumeOptions) -> Result<Consumer, BusError> {
@@ -121,6 +126,14 @@ impl Bus for AmqpBus {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.links.health()
+    }
+
+    fn clock(&self) -> watch::Receiver<Clock> {
+        self.calls.clock()
+    }
+
+    fn backlog(&self) -> Duration {
+        self.calls.backlog()
     }
 
     async fn close(&self) {

@@ -1,23 +1,28 @@
-//! Calls in flight: which outcome is whose, when to send again, when to give up. The same for every bus; a bus adds
-//! a [`Transport`].
+//! Calls in flight: which reply is whose, when to send again, when to give up. The same for every bus; a bus adds a
+//! [`Transport`].
 
 mod attempt;
+mod clock;
+mod pace;
 mod pending;
+mod route;
 
 pub(crate) use attempt::{Attempt, Sealed};
+pub use clock::Clock;
 pub(crate) use pending::Calls;
 
-use crate::{BusError, Lane, Queue};
+use crate::{BusError, Deferral, Lane};
 use attempt::Report;
-use messages::{Envelope, Outcome, Rejection, Timestamp, delivery};
-use pending::Pending;
+use messages::{Envelope, Outcome, Rejection, Reply, Timestamp};
+use pending::Seat;
+use route::Route;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 /// A read without an answer after this long is sent to another queue: its own may live on a node that is gone.
@@ -49,74 +54,131 @@ pub(crate) enum Passage {
 /// One call.
 struct Call<'a, T> {
     transport: &'a T,
-    pending: Arc<Pending>,
+    seat: Seat<'a>,
     command: Arc<Sealed>,
     reports: mpsc::UnboundedSender<Report>,
+    reported: mpsc::UnboundedReceiver<Report>,
+    passage: watch::Receiver<Passage>,
     route: Route,
     /// The connection by which it was sent last.
     sent_by: u64,
     last_error: Option<BusError>,
+    began: Instant,
+    second_chance: Option<Instant>,
 }
 
-/// Where a command goes, and where else it may go.
-struct Route {
-    queue: Queue,
-    siblings: u16,
+/// How far a call has come.
+enum Progress {
+    /// The broker has the command.
+    Kept,
+    /// It was carried out.
+    Replied(Reply),
 }
 
-/// Sends a command and waits for its outcome, at most until its deadline.
+/// Sends a command and waits for its reply, at most until its deadline.
 pub(crate) async fn call<T: Transport + Sync>(
     calls: &Calls,
     transport: &T,
     envelope: Envelope,
-) -> Result<Outcome, BusError> {
-    let mut passage = transport.passage();
-    let sent_by = admit(&passage.borrow_and_update())?;
-    let Some(mut seat) = calls.join(envelope.id, envelope.fingerprint) else {
-        return Ok(Outcome::Rejected(Rejection::IdempotencyKeyReused));
-    };
-    let route = Route::of(&envelope);
+) -> Result<Reply, BusError> {
     let total = Timestamp::from(SystemTime::now()).until(envelope.deadline);
-    let start = Instant::now();
-    let mut second_chance = Some(start + patience(route.queue.lane, total));
-    let command = Arc::new(Sealed::new(&envelope, start + total)?);
+    let Some(mut call) = Call::begin(calls, transport, &envelope, total)? else {
+        return Ok(reused(&envelope));
+    };
+    call.second_chance = Some(call.began + patience(call.route.queue.lane, total));
     drop(envelope);
-    let (sender, mut reports) = mpsc::unbounded_channel();
-    let pending = seat.pending();
-    let mut call = Call { transport, pending, command, reports: sender, route, sent_by, last_error: None };
-    call.send();
     loop {
-        tokio::select! {
-            biased;
-            outcome = seat.outcome() => return Ok(outcome),
-            Some(report) = reports.recv() => call.judge(report)?,
-            () = sleep_until(start + total) => return Err(call.give_up(total)),
-            () = sleep_until(second_chance.unwrap_or(start)), if second_chance.is_some() => {
-                second_chance = None;
-                if matches!(*passage.borrow(), Passage::Open(_)) {
-                    call.route.detour();
-                    call.send();
-                }
-            }
-            Ok(()) = passage.changed() => {
-                let passage = passage.borrow_and_update().clone();
-                call.follow(&passage)?;
-            }
+        if let Progress::Replied(reply) = call.proceed().await? {
+            return Ok(reply);
         }
     }
 }
 
-impl<T: Transport> Call<'_, T> {
+/// Sends a command and waits until the broker has it, and then a while for its reply.
+pub(crate) async fn defer<T: Transport + Sync>(
+    calls: &Calls,
+    transport: &T,
+    envelope: Envelope,
+    deferral: Deferral,
+) -> Result<Option<Reply>, BusError> {
+    let begun = Call::begin(calls, transport, &envelope, deferral.kept_within)?;
+    let Some(mut call) = begun else { return Ok(Some(reused(&envelope))) };
+    drop(envelope);
+    match call.proceed().await? {
+        Progress::Replied(reply) => Ok(Some(reply)),
+        Progress::Kept => Ok(timeout(deferral.wait, call.seat.reply()).await.ok()),
+    }
+}
+
+impl<'a, T: Transport + Sync> Call<'a, T> {
+    /// Sends the command for the first time. `None`: another request has its id just now.
+    fn begin(
+        calls: &'a Calls,
+        transport: &'a T,
+        envelope: &Envelope,
+        wanted: Duration,
+    ) -> Result<Option<Self>, BusError> {
+        let mut passage = transport.passage();
+        let sent_by = admit(&passage.borrow_and_update())?;
+        let Some(seat) = calls.join(envelope.id, envelope.fingerprint) else { return Ok(None) };
+        let (reports, reported) = mpsc::unbounded_channel();
+        let began = Instant::now();
+        let command = Arc::new(Sealed::new(envelope, began, began + wanted)?);
+        let route = Route::of(envelope);
+        let (last_error, second_chance) = (None, None);
+        let call = Self {
+            transport,
+            seat,
+            command,
+            reports,
+            reported,
+            passage,
+            route,
+            sent_by,
+            last_error,
+            began,
+            second_chance,
+        };
+        call.send();
+        Ok(Some(call))
+    }
+
+    /// Waits for news; sends again where there is hope.
+    async fn proceed(&mut self) -> Result<Progress, BusError> {
+        loop {
+            let (end, second_chance) = (self.command.wanted, self.second_chance);
+            tokio::select! {
+                biased;
+                reply = self.seat.reply() => return Ok(Progress::Replied(reply)),
+                Some(report) = self.reported.recv() => match report {
+                    Ok(()) => return Ok(Progress::Kept),
+                    Err(error) => self.judge(error)?,
+                },
+                () = sleep_until(end) => return Err(self.give_up()),
+                () = sleep_until(second_chance.unwrap_or(end)), if second_chance.is_some() => {
+                    self.second_chance = None;
+                    if matches!(*self.passage.borrow(), Passage::Open(_)) {
+                        self.route.detour();
+                        self.send();
+                    }
+                }
+                Ok(()) = self.passage.changed() => {
+                    let passage = self.passage.borrow_and_update().clone();
+                    self.follow(&passage)?;
+                }
+            }
+        }
+    }
+
     fn send(&self) {
-        self.pending.attempt_begins();
+        self.seat.pending().attempt_begins();
         self.transport.send(Attempt::new(self.route.queue, Arc::clone(&self.command), self.reports.clone()));
     }
 
-    /// What became of an attempt. An error ends the call only if it is certain: no attempt of this command, be it
-    /// of another call, can still take effect.
-    fn judge(&mut self, report: Report) -> Result<(), BusError> {
-        let Err(error) = report else { return Ok(()) };
-        let certain = error.not_executed() && self.pending.attempt_failed();
+    /// What became of an attempt that failed. It ends the call only if it is certain that no attempt of this
+    /// command, be it of another call, can still take effect.
+    fn judge(&mut self, error: BusError) -> Result<(), BusError> {
+        let certain = error.not_executed() && self.seat.pending().attempt_failed();
         match error {
             // The connection was lost; the next one will carry the command.
             BusError::Unreachable(_) | BusError::Broken(_) => {}
@@ -140,34 +202,17 @@ impl<T: Transport> Call<'_, T> {
                 self.send();
                 Ok(())
             }
-            Passage::Closed if self.pending.is_certain() => Err(BusError::Closed),
+            Passage::Closed if self.seat.pending().is_certain() => Err(BusError::Closed),
             Passage::Closed => Err(BusError::Broken("the bus was closed before an outcome came".into())),
             Passage::Open(_) | Passage::Blocked(_) | Passage::Down(_) => Ok(()),
         }
     }
 
-    fn give_up(&mut self, total: Duration) -> BusError {
+    fn give_up(&mut self) -> BusError {
         match self.last_error.take() {
-            Some(error) if error.not_executed() && self.pending.is_certain() => error,
-            _ => BusError::TimedOut(total),
+            Some(error) if error.not_executed() && self.seat.pending().is_certain() => error,
+            _ => BusError::TimedOut(self.command.wanted - self.began),
         }
-    }
-}
-
-impl Route {
-    fn of(envelope: &Envelope) -> Self {
-        let queue = Queue::of(envelope);
-        match queue.lane {
-            Lane::Write => Self { queue, siblings: 0 },
-            Lane::Read => Self { queue, siblings: queue.lane.shards() - 1 },
-        }
-    }
-
-    /// Turns to a queue that was not tried yet; says whether there is one.
-    fn detour(&mut self) -> bool {
-        let Some(rest) = self.siblings.checked_sub(1) else { return false };
-        *self = Self { queue: self.queue.sibling(), siblings: rest };
-        true
     }
 }
 
@@ -183,15 +228,12 @@ fn admit(passage: &Passage) -> Result<u64, BusError> {
 /// How long to wait before a command is sent a second time.
 fn patience(lane: Lane, total: Duration) -> Duration {
     match lane {
-        Lane::Write => total / 2,
+        Lane::Write | Lane::Deferred | Lane::Dead => total / 2,
         Lane::Read => READ_PATIENCE.min(total / 2),
     }
 }
 
-impl Sealed {
-    /// Encodes a command once, for every attempt.
-    fn new(envelope: &Envelope, deadline: Instant) -> Result<Self, BusError> {
-        let bytes = delivery::encode_command(envelope).map_err(|error| BusError::Broken(error.into()))?;
-        Ok(Self { bytes, deadline })
-    }
+/// Replies to two requests of one id could not be told apart.
+fn reused(envelope: &Envelope) -> Reply {
+    Reply { id: envelope.id, outcome: Outcome::Rejected(Rejection::IdempotencyKeyReused), timing: None }
 }

@@ -16,23 +16,31 @@ pub mod local;
 pub mod topology;
 
 use async_trait::async_trait;
-use messages::{Delivered, Envelope, Outcome, Reply};
+use bytes::Bytes;
+use messages::{Delivered, Envelope, Reply};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 pub use amqp::{AmqpBus, AmqpConfig};
+pub use calls::Clock;
 pub use local::LocalBus;
 pub use topology::{Lane, Queue};
 
 /// A way from gates to workers and back.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Sends a command to the queue that [`Queue::of`] names and waits for its outcome, at most until its deadline.
+    /// Sends a command to the queue that [`Queue::of`] names and waits for its reply, at most until its deadline.
     ///
     /// # Errors
     /// See [`BusError`]; [`BusError::not_executed`] tells whether the command can still take effect.
-    async fn call(&self, envelope: Envelope) -> Result<Outcome, BusError>;
+    async fn call(&self, envelope: Envelope) -> Result<Reply, BusError>;
+
+    /// Sends a command and returns once it is kept until a worker can carry it out, or its reply if that comes soon.
+    ///
+    /// # Errors
+    /// As for [`Bus::call`]: until it is known to be kept, nothing is promised.
+    async fn defer(&self, envelope: Envelope, deferral: Deferral) -> Result<Option<Reply>, BusError>;
 
     /// Consumes all shards of some lanes on behalf of one worker, until the consumer is dropped or cancelled.
     ///
@@ -42,6 +50,12 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Whether commands can pass just now; changes as connections come and go.
     fn health(&self) -> watch::Receiver<Health>;
+
+    /// How this process's clock compares with those of the workers that have replied to it.
+    fn clock(&self) -> watch::Receiver<Clock>;
+
+    /// How long a command sent now may have to wait for a worker, as far as the last replies tell.
+    fn backlog(&self) -> Duration;
 
     /// Flushes what is on its way out, and disconnects.
     async fn close(&self);
@@ -54,6 +68,15 @@ pub enum Health {
     Up,
     /// They cannot, and why.
     Down(String),
+}
+
+/// How a command is deferred.
+#[derive(Clone, Copy, Debug)]
+pub struct Deferral {
+    /// How long it may take until the command is known to be kept.
+    pub kept_within: Duration,
+    /// How long to wait for its reply after that.
+    pub wait: Duration,
 }
 
 /// What a worker wants to consume.
@@ -84,10 +107,27 @@ pub struct Delivery {
     pub queue: Queue,
     /// How often it was delivered before: 0 the first time.
     pub returns: u32,
-    /// What it carries; an undecodable body never gets this far (the bus dead-letters it).
+    /// What it carries; nothing if a dead body cannot be read. In other lanes such a body never gets this far.
     pub commands: Vec<Delivered>,
+    /// Why it is dead; none but in [`Lane::Dead`].
+    pub death: Option<Death>,
     /// Replies to the gate, and the fate of the message.
     pub receiver: Box<dyn Receiver>,
+}
+
+/// Why a delivery is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// `expired`, `delivery_limit` or `maxlen` (RabbitMQ's words), `unreadable`, or `failed`: a worker gave it up.
+    pub reason: String,
+    /// The queue it died in.
+    pub queue: String,
+    /// How often it had come back by then.
+    pub returns: u32,
+    /// What went wrong last, if anybody was left to say it.
+    pub error: Option<String>,
+    /// All that it carried, as it was sent.
+    pub body: Bytes,
 }
 
 /// The way back of one delivery. Dropping it unsettled returns the delivery to its queue.
@@ -102,6 +142,9 @@ pub trait Receiver: Send + Sync + std::fmt::Debug {
 
     /// Returns the delivery to its queue, for this worker or another.
     async fn requeue(self: Box<Self>) -> Result<(), BusError>;
+
+    /// Gives the delivery up: it goes to [`Lane::Dead`], with the error that says why.
+    async fn bury(self: Box<Self>, error: String) -> Result<(), BusError>;
 }
 
 /// Why a call has no outcome, or a bus cannot be used.

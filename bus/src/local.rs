@@ -5,13 +5,13 @@ mod queue;
 mod receiver;
 
 use crate::{
-    Bus, BusError, ConsumeOptions, Consumer, Health, Lane, Queue,
+    Bus, BusError, Clock, ConsumeOptions, Consumer, Deferral, Health, Lane, Queue,
     calls::{self, Attempt, Calls, Passage, Transport},
 };
 use async_trait::async_trait;
-use messages::{Envelope, Outcome};
+use messages::{Envelope, Reply};
 use queue::{LocalQueue, Seat};
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -38,14 +38,21 @@ impl LocalBus {
     pub fn with_max_length(commands: usize) -> Self {
         let calls = Arc::new(Calls::default());
         let closing = CancellationToken::new();
+        let dead = Arc::new(LocalQueue::new(Queue::DEAD, commands, Arc::clone(&calls), None));
         let open = |queue| {
-            let opened = Arc::new(LocalQueue::new(queue, commands, Arc::clone(&calls)));
+            let opened = match queue {
+                Queue::DEAD => Arc::clone(&dead),
+                queue => {
+                    let dead = Some(Arc::clone(&dead));
+                    Arc::new(LocalQueue::new(queue, commands, Arc::clone(&calls), dead))
+                }
+            };
             tokio::spawn(closing.clone().run_until_cancelled_owned(Arc::clone(&opened).run()));
             (queue, opened)
         };
         Self {
             queues: Lane::ALL.into_iter().flat_map(Lane::queues).map(open).collect(),
-            calls,
+            calls: Arc::clone(&calls),
             passage: watch::Sender::new(Passage::Open(0)),
             health: watch::Sender::new(Health::Up),
             closing,
@@ -85,8 +92,13 @@ impl Transport for LocalBus {
 
 #[async_trait]
 impl Bus for LocalBus {
-    async fn call(&self, envelope: Envelope) -> Result<Outcome, BusError> {
+    async fn call(&self, envelope: Envelope) -> Result<Reply, BusError> {
         calls::call(&self.calls, self, envelope).await
+    }
+
+    /// Nothing in here outlives the process, so a command is kept only once it has been carried out.
+    async fn defer(&self, envelope: Envelope, deferral: Deferral) -> Result<Option<Reply>, BusError> {
+        calls::defer(&self.calls, self, envelope, deferral).await
     }
 
     async fn consume(&self, options: ConsumeOptions) -> Result<Consumer, BusError> {
@@ -121,6 +133,14 @@ impl Bus for LocalBus {
 
     fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    fn clock(&self) -> watch::Receiver<Clock> {
+        self.calls.clock()
+    }
+
+    fn backlog(&self) -> Duration {
+        self.calls.backlog()
     }
 
     async fn close(&self) {

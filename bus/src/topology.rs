@@ -8,18 +8,22 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use messages::{
-    Command, Envelope,
+    Envelope, Handling,
     placement::{self, READ_SHARDS, WRITE_SHARDS},
 };
 use std::{fmt, time::Duration};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Where bodies go that nobody can read, and commands that came back too often.
-pub const DEAD: &str = "penstock.dead";
+/// The stream of changes.
+const CHANGES: &str = "penstock.changes";
 /// How long a write waits for a worker: longer than its deadline, so that a worker can still close it. The policy
 /// `penstock.write` says the same to the broker.
 pub const WRITE_TTL: Duration = Duration::from_secs(30);
+/// The longest a deferred command waits for a worker. The policy `penstock.deferred` says the same to the broker.
+pub const DEFERRED_TTL: Duration = Duration::from_secs(24 * 3600);
+/// How long after its deadline a deferred command stays in its queue: then it is found late, and closed.
+pub(crate) const DEFERRED_MARGIN: Duration = Duration::from_secs(2);
 /// The most commands in one delivery, and outcomes in one body of replies.
 pub const DELIVERY_COMMANDS: usize = 64;
 /// The most bytes of commands in one delivery that has more than one.
@@ -27,6 +31,8 @@ pub const DELIVERY_BYTES: usize = 256 * 1024;
 /// A delivery of many commands that was returned so often is split, so that one poisonous command cannot take its
 /// neighbours to the dead letters.
 pub const SPLIT_AFTER_RETURNS: u32 = 3;
+/// A command that was returned so often is dead. The policies say the same to the broker.
+pub const DELIVERY_LIMIT: u32 = 50;
 
 /// The queue that brings one gate its outcomes: a new one for each connection, exclusive to it.
 pub(crate) fn reply_queue(gate: &str) -> String {
@@ -35,9 +41,9 @@ pub(crate) fn reply_queue(gate: &str) -> String {
 
 /// What to declare, in the terms of AMQP: a durable queue's name and arguments.
 pub(crate) fn declarations() -> impl Iterator<Item = (String, FieldTable)> {
-    let shards = Lane::ALL.into_iter().flat_map(Lane::queues);
-    let dead = (DEAD.to_owned(), arguments("quorum"));
-    shards.map(|queue| (queue.to_string(), queue.arguments())).chain([dead])
+    let queues = Lane::ALL.into_iter().flat_map(Lane::queues);
+    let changes = (CHANGES.to_owned(), arguments("stream"));
+    queues.map(|queue| (queue.to_string(), queue.arguments())).chain([changes])
 }
 
 /// Every shared queue survives its broker.
@@ -58,6 +64,10 @@ pub enum Lane {
     Write,
     /// Reads. Classic queues, competing consumers.
     Read,
+    /// Changes whose client does not wait. Quorum queues, one active consumer each.
+    Deferred,
+    /// What no worker could carry out, or read. One quorum queue, competing consumers. No command is sent here.
+    Dead,
 }
 
 /// One shard of a lane.
@@ -71,21 +81,31 @@ pub struct Queue {
 
 impl Lane {
     /// All lanes.
-    pub const ALL: [Self; 2] = [Self::Write, Self::Read];
+    pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Deferred, Self::Dead];
+    /// Those that gates send commands to.
+    pub(crate) const OF_GATES: [Self; 3] = [Self::Write, Self::Read, Self::Deferred];
 
     /// As it stands in the names of queues.
     pub fn name(self) -> &'static str {
         match self {
             Self::Write => "write",
             Self::Read => "read",
+            Self::Deferred => "deferred",
+            Self::Dead => "dead",
         }
+    }
+
+    /// Whether a shard has one consumer at a time.
+    pub(crate) fn is_exclusive(self) -> bool {
+        matches!(self, Self::Write | Self::Deferred)
     }
 
     /// How many queues it has.
     pub fn shards(self) -> u16 {
         match self {
-            Self::Write => WRITE_SHARDS,
+            Self::Write | Self::Deferred => WRITE_SHARDS,
             Self::Read => READ_SHARDS,
+            Self::Dead => 1,
         }
     }
 
@@ -101,18 +121,23 @@ impl Lane {
 }
 
 impl Queue {
+    /// Where what is dead goes.
+    pub const DEAD: Self = Self { lane: Lane::Dead, shard: 0 };
+
     /// The queue that a command goes to.
     pub fn of(envelope: &Envelope) -> Self {
         let collection = envelope.command.collection();
-        match (&envelope.command, envelope.record()) {
-            (Command::ReadRecord(_), Some(record)) => {
-                Self { lane: Lane::Read, shard: placement::read_shard(collection, &record) }
-            }
-            (_, Some(record)) => {
-                Self { lane: Lane::Write, shard: placement::write_shard(collection, &record) }
-            }
-            (_, None) => Self { lane: Lane::Read, shard: placement::collection_shard(collection) },
-        }
+        let lane = match envelope.handling {
+            _ if envelope.command.is_read() => Lane::Read,
+            Handling::Deferred => Lane::Deferred,
+            Handling::Direct | Handling::Replay => Lane::Write,
+        };
+        let shard = match envelope.record() {
+            Some(record) if lane == Lane::Read => placement::read_shard(collection, &record),
+            Some(record) => placement::write_shard(collection, &record),
+            None => placement::collection_shard(collection),
+        };
+        Self { lane, shard }
     }
 
     /// Another queue whose consumers can answer the same read: it probably lives on another node of the broker.
@@ -131,19 +156,23 @@ impl Queue {
     /// What a declaration of it says besides `durable`.
     pub(crate) fn arguments(self) -> FieldTable {
         match self.lane {
-            Lane::Write => {
+            Lane::Write | Lane::Deferred => {
                 let mut arguments = arguments("quorum");
                 arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
                 arguments
             }
             Lane::Read => arguments("classic"),
+            Lane::Dead => arguments("quorum"),
         }
     }
 }
 
 impl fmt::Display for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "penstock.{}.{}", self.lane.name(), self.shard)
+        match self.lane {
+            Lane::Dead => f.write_str("penstock.dead"),
+            lane => write!(f, "penstock.{}.{}", lane.name(), self.shard),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! - [`ground`]: what a test stands on: a gate, workers, and the broker between them.
 //! - [`commands`]: commands and answers.
-//! - [`calls`], [`deliveries`], [`shards`], [`loads`]: the contract.
+//! - [`calls`], [`deliveries`], [`deferrals`], [`deaths`], [`shards`], [`loads`]: the contract.
 //! - [`amqp`]: what only a real broker can do to us.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // It is a test throughout.
@@ -14,6 +14,10 @@ mod amqp;
 mod calls;
 #[path = "contract/commands.rs"]
 mod commands;
+#[path = "contract/deaths.rs"]
+mod deaths;
+#[path = "contract/deferrals.rs"]
+mod deferrals;
 #[path = "contract/deliveries.rs"]
 mod deliveries;
 #[path = "contract/ground.rs"]
@@ -54,6 +58,7 @@ contract! {
     calls::an_unanswered_write_is_sent_again_at_half_its_deadline
     calls::an_unanswered_read_is_sent_to_a_sibling
     calls::a_closed_bus_takes_nothing
+    calls::replies_tell_of_a_clock_that_is_off
     deliveries::what_a_worker_dropped_goes_to_another
     deliveries::a_requeued_delivery_comes_again
     deliveries::an_acked_delivery_never_comes_again
@@ -61,6 +66,11 @@ contract! {
     deliveries::a_late_write_is_still_delivered_and_a_late_read_is_not
     deliveries::a_delivery_is_split_at_its_third_return
     deliveries::no_more_than_the_prefetch_is_unacked
+    deferrals::a_deferred_command_is_carried_out_by_its_own_lane
+    deferrals::a_closed_bus_keeps_nothing
+    deaths::what_comes_back_for_ever_dies
+    deaths::what_a_worker_gives_up_dies_with_the_reason
+    deaths::a_deferred_command_dies_of_its_deadline
     shards::a_write_shard_is_served_by_one_worker_at_a_time
     shards::reads_go_to_all_workers
     loads::a_thousand_calls_share_deliveries

@@ -4,6 +4,7 @@ use crate::{
     sessions::Lifetimes,
     signing::{self, SigningKeys},
 };
+use bus::topology::DEFERRED_TTL;
 use clap::{Args, Parser};
 use process::{Secret, config::duration};
 use std::{net::SocketAddr, time::Duration};
@@ -69,6 +70,9 @@ pub struct Settings {
     /// How long a command may take until its outcome is called unknown; at most 30 s.
     #[arg(long, env = "REQUEST_DEADLINE", default_value = "10s", value_parser = deadline)]
     pub request_deadline: Duration,
+    /// How long a command that its client does not wait for may take; at most 24 h.
+    #[arg(long, env = "DEFERRED_DEADLINE", default_value = "24h", value_parser = deferred_deadline)]
+    pub deferred_deadline: Duration,
     /// The most bytes of a request body, and so of a document; at most 1048576.
     #[arg(long, env = "MAX_BODY_BYTES", default_value_t = 262_144, value_parser = body_bytes)]
     pub max_body_bytes: usize,
@@ -94,6 +98,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             request_deadline: Duration::from_secs(10),
+            deferred_deadline: DEFERRED_TTL,
             max_body_bytes: 256 * 1024,
             max_concurrent_requests: 1024,
             header_timeout: Duration::from_secs(30),
@@ -109,6 +114,12 @@ fn deadline(text: &str) -> Result<Duration, String> {
     let deadline = duration(text).map_err(|error| error.to_string())?;
     let allowed = Duration::from_millis(100)..=Duration::from_secs(30);
     if allowed.contains(&deadline) { Ok(deadline) } else { Err("the deadline is 100ms to 30s".to_owned()) }
+}
+
+fn deferred_deadline(text: &str) -> Result<Duration, String> {
+    let deadline = duration(text).map_err(|error| error.to_string())?;
+    let allowed = Duration::from_secs(1)..=DEFERRED_TTL;
+    if allowed.contains(&deadline) { Ok(deadline) } else { Err("the deadline is 1s to 24h".to_owned()) }
 }
 
 fn body_bytes(text: &str) -> Result<usize, String> {

@@ -41,17 +41,6 @@ impl ApiError {
         }
     }
 
-    /// Names the operation whose outcome is unknown, if it is.
-    #[must_use]
-    pub(crate) fn about_operation(self, address: String) -> Self {
-        match self {
-            Self::Service(ServiceError::OutcomeUnknown { source, .. }) => {
-                Self::Service(ServiceError::OutcomeUnknown { source, operation: Some(address) })
-            }
-            other => other,
-        }
-    }
-
     /// Something of our own that should not have happened; the text is logged, never sent.
     pub(crate) fn internal(what: impl Into<String>) -> Self {
         Self::Service(ServiceError::Internal(what.into()))

@@ -1,19 +1,34 @@
 //! What all requests share, and the one way from a request to its outcome.
 
+mod clock;
+
 use crate::{
     account::{Passwords, Throttle},
     config::Settings,
     error::{ApiError, ServiceError},
     operation::Operation,
-    request::{caller::Caller, exchange::Exchange, idempotency::Identity},
+    request::{caller::Caller, exchange::Exchange, idempotency::Identity, prefer::Course},
     sessions::{LiveSessions, Sessions},
     signing::SigningKeys,
 };
-use bus::Bus;
-use messages::{Command, Envelope, Outcome, Principal};
+use bus::{Bus, BusError, Deferral};
+use messages::{
+    Command, Envelope, Handling, OperationKey, Outcome, Principal, Reply, operation::ReadOperation,
+};
 use process::Stopper;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::Semaphore;
+
+pub(crate) use clock::keep_comparing;
+
+/// How long a gate looks for the receipt of a change whose outcome did not come in time.
+const LAST_LOOK: Duration = Duration::from_millis(800);
+/// What a client that is turned away is told to wait, in seconds: no less, and no more.
+const SHORTEST_WAIT: u64 = 1;
+const LONGEST_WAIT: u64 = 30;
 
 /// What a gate is connected to.
 pub struct Backends {
@@ -35,6 +50,14 @@ pub(crate) struct Gate {
     pub(crate) throttle: Throttle,
     pub(crate) places: Semaphore,
     pub(crate) stopper: Stopper,
+}
+
+/// How far a change has come.
+pub(crate) enum Change {
+    /// It was carried out.
+    Done(Outcome),
+    /// It is sure to be kept until it is, or until its deadline; its client can ask for it.
+    Accepted(Operation),
 }
 
 impl Gate {
@@ -70,7 +93,34 @@ impl Gate {
         self.carry_out(caller, Identity::mint(), command).await
     }
 
-    /// The same on behalf of somebody in particular.
+    /// Changes something for a caller, who may not want to wait for it.
+    pub(crate) async fn change(
+        &self,
+        caller: &Caller,
+        identity: Identity,
+        command: Command,
+        course: Course,
+    ) -> Result<Change, ApiError> {
+        let Course::Deferred(wait) = course else {
+            return self.carry_out(caller, identity, command).await.map(Change::Done);
+        };
+        let envelope = Envelope {
+            handling: Handling::Deferred,
+            ..self.envelope(&caller.exchange, caller.principal(), identity, command)
+        };
+        let envelope =
+            Envelope { deadline: envelope.issued.after(self.settings.deferred_deadline), ..envelope };
+        let operation = Operation::of(&envelope, caller.exchange.caller());
+        let deferral = Deferral { kept_within: self.settings.request_deadline, wait };
+        let began = Instant::now();
+        match self.bus.defer(envelope, deferral).await {
+            Ok(None) => operation.map(Change::Accepted).ok_or_else(|| ApiError::internal("a deferred read")),
+            Ok(Some(reply)) => done(&caller.exchange, began, reply).map(Change::Done),
+            Err(error) => self.in_doubt(&caller.exchange, error, operation.as_ref()).await.map(Change::Done),
+        }
+    }
+
+    /// Sends a command on behalf of somebody in particular.
     pub(crate) async fn send(
         &self,
         exchange: &Exchange,
@@ -78,37 +128,103 @@ impl Gate {
         identity: Identity,
         command: Command,
     ) -> Result<Outcome, ApiError> {
+        self.dispatch(exchange, self.envelope(exchange, principal, identity, command)).await
+    }
+
+    /// Sends a command as it is, and waits for its outcome.
+    pub(crate) async fn dispatch(
+        &self,
+        exchange: &Exchange,
+        envelope: Envelope,
+    ) -> Result<Outcome, ApiError> {
+        let clock = *self.bus.clock().borrow();
+        if clock.is_off() {
+            return Err(ServiceError::ClockOff(clock).into());
+        }
+        exchange.became(envelope.id);
+        let operation = Operation::of(&envelope, exchange.caller());
+        let began = Instant::now();
+        match self.bus.call(envelope).await {
+            Ok(reply) => done(exchange, began, reply),
+            Err(error) => self.in_doubt(exchange, error, operation.as_ref()).await,
+        }
+    }
+
+    /// A command that must be carried out within the deadline of requests.
+    pub(crate) fn envelope(
+        &self,
+        exchange: &Exchange,
+        principal: Principal,
+        identity: Identity,
+        command: Command,
+    ) -> Envelope {
         let issued = process::now();
-        let envelope = Envelope {
+        Envelope {
             id: identity.id,
             issued,
             deadline: issued.after(self.settings.request_deadline),
             principal,
             trace: Some(exchange.traceparent().to_owned()),
             fingerprint: identity.fingerprint,
+            handling: Handling::Direct,
             command,
-        };
-        exchange.became(identity.id);
-        let operation = Operation::of(&envelope, exchange.caller());
-        let began = Instant::now();
-        let answer = self.bus.call(envelope).await;
-        exchange.waited(began.elapsed());
-        match answer {
-            Ok(Outcome::Rejected(rejection)) => Err(rejection.into()),
-            Ok(outcome) => Ok(outcome),
-            Err(error) => {
-                Err(in_doubt(error.into(), operation.map(|operation| operation.address(&self.keys))))
-            }
         }
+    }
+
+    /// There is no place for one more request.
+    pub(crate) fn overloaded(&self) -> ServiceError {
+        ServiceError::Overloaded { seconds: self.retry_after() }
+    }
+
+    /// A read leaves nothing in doubt. Of everything else a receipt may tell; if none does, the client learns where
+    /// to ask.
+    async fn in_doubt(
+        &self,
+        exchange: &Exchange,
+        error: BusError,
+        operation: Option<&Operation>,
+    ) -> Result<Outcome, ApiError> {
+        let error = match (ServiceError::from(error), operation) {
+            (ServiceError::OutcomeUnknown { source, .. }, None) => ServiceError::ReadTimedOut(source),
+            (ServiceError::OutcomeUnknown { source, .. }, Some(operation)) => {
+                match self.receipt(exchange, operation.key.clone()).await {
+                    Some(Outcome::Rejected(rejection)) => return Err(rejection.into()),
+                    Some(outcome) => return Ok(outcome),
+                    None => {
+                        let operation = Some(operation.address(&self.keys));
+                        ServiceError::OutcomeUnknown { source, operation }
+                    }
+                }
+            }
+            (ServiceError::BrokerUnavailable { source, .. }, _) => {
+                ServiceError::BrokerUnavailable { source, seconds: self.retry_after() }
+            }
+            (other, _) => other,
+        };
+        Err(error.into())
+    }
+
+    /// The reply may have been lost, and the change done.
+    async fn receipt(&self, exchange: &Exchange, operation: OperationKey) -> Option<Outcome> {
+        let command = Command::ReadOperation(ReadOperation { operation });
+        let envelope = self.envelope(exchange, Principal::Service, Identity::mint(), command);
+        let deadline = envelope.issued.after(LAST_LOOK.min(self.settings.request_deadline));
+        let told = self.bus.call(Envelope { deadline, ..envelope }).await.ok()?;
+        (told.outcome != Outcome::OperationPending).then_some(told.outcome)
+    }
+
+    /// After how many seconds a new command would find the queue drained, as far as the last replies tell.
+    fn retry_after(&self) -> u64 {
+        let backlog = self.bus.backlog();
+        (backlog.as_secs() + u64::from(backlog.subsec_nanos() > 0)).clamp(SHORTEST_WAIT, LONGEST_WAIT)
     }
 }
 
-/// A read leaves nothing in doubt; of everything else the client learns where to ask.
-fn in_doubt(error: ServiceError, address: Option<String>) -> ApiError {
-    match (error, address) {
-        (ServiceError::OutcomeUnknown { source, .. }, None) => ServiceError::ReadTimedOut(source).into(),
-        (error, Some(address)) => ApiError::from(error).about_operation(address),
-        (error, None) => error.into(),
+fn done(exchange: &Exchange, began: Instant, reply: Reply) -> Result<Outcome, ApiError> {
+    exchange.waited(began.elapsed(), reply.timing.map_or(0, |timing| timing.worked));
+    match reply.outcome {
+        Outcome::Rejected(rejection) => Err(rejection.into()),
+        outcome => Ok(outcome),
     }
 }
 

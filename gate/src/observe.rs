@@ -1,7 +1,7 @@
 //! Around every request: its names, one line in the log, and what is said in headers.
 
 use crate::{
-    error::{ApiError, RequestError, ServiceError},
+    error::{ApiError, RequestError},
     gate::Gate,
     request::exchange::Exchange,
     routes,
@@ -34,7 +34,8 @@ pub(crate) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request,
     set("request-id", exchange.request_id());
     set("traceparent", exchange.traceparent());
     if exchange.command().is_some() {
-        set("server-timing", &format!("queue;dur={:.3}", exchange.queued().as_secs_f64() * 1e3));
+        let [queue, store] = [exchange.queued(), exchange.worked()].map(|time| time.as_secs_f64() * 1e3);
+        set("server-timing", &format!("queue;dur={queue:.3}, store;dur={store:.3}"));
     }
     set("x-content-type-options", "nosniff");
     if gate.stopper.is_stopped() && version <= Version::HTTP_11 {
@@ -77,7 +78,7 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
     }
     match gate.places.try_acquire() {
         Ok(_place) => next.run(request).await,
-        Err(_) => ApiError::from(ServiceError::Overloaded).into_response(),
+        Err(_) => ApiError::from(gate.overloaded()).into_response(),
     }
 }
 

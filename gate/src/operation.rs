@@ -2,8 +2,8 @@
 
 use crate::signing::{Purpose, SigningKeys};
 use messages::{
-    Command, CommandId, Envelope, Timestamp, UserName,
-    command::{CloseOperation, KEYED_RECEIPT_LIFETIME, RECEIPT_LIFETIME},
+    CommandId, Envelope, Handling, OperationKey, Timestamp, UserName,
+    command::{LONG_RECEIPT_LIFETIME, RECEIPT_LIFETIME},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -19,9 +19,9 @@ pub(crate) struct Operation {
     /// Whose it is.
     #[serde(rename = "u")]
     pub(crate) owner: UserName,
-    /// How to settle it.
+    /// Where its receipt is.
     #[serde(rename = "c")]
-    pub(crate) close: CloseOperation,
+    pub(crate) key: OperationKey,
     /// Until when it may take effect by itself.
     #[serde(rename = "d")]
     pub(crate) deadline: Timestamp,
@@ -37,21 +37,16 @@ impl Operation {
         if envelope.command.is_read() {
             return None;
         }
-        let creates = matches!(envelope.command, Command::CreateRecord(_)) && envelope.fingerprint.is_none();
-        let lifetime = match envelope.fingerprint {
-            _ if creates => MINTED_LIFETIME,
-            Some(_) => KEYED_RECEIPT_LIFETIME,
-            None => RECEIPT_LIFETIME,
+        let key = OperationKey::of(envelope)?;
+        let long = envelope.fingerprint.is_some() || envelope.handling != Handling::Direct;
+        let lifetime = match long {
+            _ if key.creates => MINTED_LIFETIME,
+            true => LONG_RECEIPT_LIFETIME,
+            false => RECEIPT_LIFETIME,
         };
-        let close = CloseOperation {
-            operation: envelope.id,
-            collection: envelope.command.collection().clone(),
-            record: envelope.record()?,
-            creates,
-        };
-        let gone = envelope.issued.after(lifetime.saturating_sub(MARGIN));
+        let gone = envelope.deadline.after(lifetime.saturating_sub(MARGIN));
         let owner = owner.cloned().unwrap_or_else(|| envelope.principal.name());
-        Some(Self { owner, close, deadline: envelope.deadline, gone })
+        Some(Self { owner, key, deadline: envelope.deadline, gone })
     }
 
     /// Where to ask.
@@ -68,14 +63,14 @@ impl Operation {
 
     /// The command in doubt.
     pub(crate) fn id(&self) -> CommandId {
-        self.close.operation
+        self.key.id
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use messages::{Principal, record::DeleteRecord};
+    use messages::{Command, Principal, record::DeleteRecord};
 
     #[test]
     fn an_address_carries_the_whole_operation_and_is_signed() {
@@ -92,6 +87,7 @@ mod tests {
             principal: Principal::Service,
             trace: None,
             fingerprint: None,
+            handling: Handling::Direct,
             command: Command::DeleteRecord(delete),
         };
         let operation = Operation::of(&envelope, None).unwrap();
@@ -100,6 +96,6 @@ mod tests {
         assert_eq!(Operation::redeem(&keys, signed), Some(operation.clone()));
         assert_eq!(Operation::redeem(&SigningKeys::random(), signed), None);
         assert!(operation.gone > operation.deadline);
-        assert!(!operation.close.creates);
+        assert!(!operation.key.creates);
     }
 }

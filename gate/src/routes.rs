@@ -4,6 +4,7 @@
 mod answer;
 mod collections;
 mod contract;
+mod dead_letters;
 mod health;
 mod operations;
 mod password;
@@ -57,7 +58,19 @@ pub(crate) fn table() -> Vec<(&'static str, MethodRouter<Arc<Gate>>)> {
                 .patch(records::patch_record)
                 .delete(records::delete_record),
         ),
-        ("/v1/operations/{operation}", get(operations::settle_operation)),
+        (
+            "/v1/operations/{operation}",
+            get(operations::settle_operation).delete(operations::cancel_operation),
+        ),
+        ("/v1/dead-letters", get(dead_letters::list_letters)),
+        ("/v1/dead-letters/replay", post(dead_letters::replay_letters)),
+        (
+            "/v1/dead-letters/{letter}",
+            get(dead_letters::read_letter)
+                .patch(dead_letters::edit_letter)
+                .delete(dead_letters::discard_letter),
+        ),
+        ("/v1/dead-letters/{letter}/replay", post(dead_letters::replay_letter)),
     ]
 }
 

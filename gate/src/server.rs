@@ -4,7 +4,7 @@ mod door;
 
 use crate::{
     config::Settings,
-    gate::{Backends, Gate},
+    gate::{Backends, Gate, keep_comparing},
     observe, routes,
 };
 use anyhow::Context;
@@ -53,6 +53,7 @@ pub async fn serve(
     let mut http2 = server.http_builder().http2();
     http2.max_concurrent_streams(MAX_STREAMS).keep_alive_interval(settings.header_timeout);
     let gate = Arc::new(Gate::new(backends, settings.clone(), stopper.clone()).await?);
+    let comparing = tokio::spawn(keep_comparing(Arc::clone(&gate.bus), stopper.clone()));
     let closing = tokio::spawn(async move {
         stopper.stopped().await;
         tokio::time::sleep(settings.shutdown_linger).await;
@@ -62,6 +63,7 @@ pub async fn serve(
     });
     let end = server.serve(router(gate).into_make_service()).await;
     closing.abort();
+    comparing.abort();
     Ok(end?)
 }
 

@@ -326,7 +326,7 @@ async fn stopping_is_seen_before_it_happens_and_what_is_in_flight_finishes() {
     };
     let gate = Gate::start(settings).await;
     let in_flight = tokio::spawn(gate.create("{}").send());
-    while gate.anonymous(&Method::GET, "/readyz").send().await.unwrap().status() != 200 {}
+    while gate.anonymous(&Method::GET, "/livez").send().await.unwrap().status() != 200 {}
     gate.stopper.stop();
     let ready = gate.anonymous(&Method::GET, "/readyz").send().await.unwrap();
     assert_eq!(ready.status(), 503);

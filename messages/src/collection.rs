@@ -2,6 +2,7 @@
 
 use crate::principal::Grantee;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::time::Duration;
 
 /// How long a worker may go by settings it has read. Who changes settings or drops a collection is answered only
@@ -14,7 +15,6 @@ pub const MAX_BUCKETS: u16 = 1024;
 
 /// The settings of a collection, as clients send and read them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct CollectionSettings {
     /// Who may read records.
     #[serde(default = "everybody")]
@@ -29,11 +29,15 @@ pub struct CollectionSettings {
     /// How many partitions the records are spread over: 16, 32, … 1024. Fixed once the collection exists.
     #[serde(default = "default_buckets")]
     pub buckets: u16,
+    /// Settings of a newer version, which this one cannot judge. Gates take none from clients.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
 }
 
 impl Default for CollectionSettings {
     fn default() -> Self {
-        Self { readers: everybody(), writers: everybody(), owners: Vec::new(), buckets: DEFAULT_BUCKETS }
+        let (readers, writers) = (everybody(), everybody());
+        Self { readers, writers, owners: Vec::new(), buckets: DEFAULT_BUCKETS, unknown: Map::new() }
     }
 }
 

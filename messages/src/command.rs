@@ -2,16 +2,17 @@
 
 use crate::{
     CollectionName, Document, Principal, RecordId, Timestamp,
+    operation::{CloseOperation, ReadOperation},
     record::{CreateRecord, DeleteRecord, ListRecords, Patch, PatchRecord, ReadRecord, ReplaceRecord},
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 use uuid::Uuid;
 
-/// How long a receipt answers retries: longer than any deadline a gate gives, by more than clocks may differ.
+/// How long a receipt answers retries after the command's deadline: by more than clocks may differ.
 pub const RECEIPT_LIFETIME: Duration = Duration::from_secs(120);
-/// The same for a command with an Idempotency-Key, so that a client can ask again hours later.
-pub const KEYED_RECEIPT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// The same where a client can ask again hours later: with an Idempotency-Key, deferred, or closed.
+pub const LONG_RECEIPT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Names a command for ever. UUIDv7 where the gate mints it, UUIDv5 where it is derived from an Idempotency-Key
 /// (RFC 9562).
@@ -78,8 +79,31 @@ pub struct Envelope {
     /// Set when the id was derived from an Idempotency-Key: the receipt is then kept for a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<Fingerprint>,
+    /// Who waits for the outcome.
+    #[serde(default, skip_serializing_if = "Handling::is_direct")]
+    pub handling: Handling,
     /// What is asked.
     pub command: Command,
+}
+
+/// Who waits for the outcome of a command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handling {
+    /// Its client does.
+    #[default]
+    Direct,
+    /// Nobody has to: its receipt tells, to whoever asks.
+    Deferred,
+    /// An operator, who sends a dead letter once more: the receipt that says so may be replaced.
+    Replay,
+}
+
+impl Handling {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_direct(&self) -> bool {
+        *self == Self::Direct
+    }
 }
 
 /// One thing a client asks for.
@@ -98,22 +122,10 @@ pub enum Command {
     ReadRecord(ReadRecord),
     /// Read the records of a collection in the order of their ids.
     ListRecords(ListRecords),
-    /// Settle an operation whose deadline has passed: tell its outcome, or see to it that it never has an effect.
+    /// Tell what became of an operation so far.
+    ReadOperation(ReadOperation),
+    /// Settle an operation: tell its outcome, or see to it that it never has an effect.
     CloseOperation(CloseOperation),
-}
-
-/// Settle an operation whose deadline has passed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CloseOperation {
-    /// The command that is in doubt.
-    pub operation: CommandId,
-    /// Its collection.
-    pub collection: CollectionName,
-    /// The record it was about.
-    pub record: RecordId,
-    /// Whether it creates that record, so that the record itself is the receipt.
-    #[serde(default)]
-    pub creates: bool,
 }
 
 impl Command {
@@ -126,7 +138,21 @@ impl Command {
             Self::DeleteRecord(command) => &command.collection,
             Self::ReadRecord(command) => &command.collection,
             Self::ListRecords(command) => &command.collection,
-            Self::CloseOperation(command) => &command.collection,
+            Self::ReadOperation(command) => &command.operation.collection,
+            Self::CloseOperation(command) => &command.operation.collection,
+        }
+    }
+
+    /// The record that it names; none for a list, or where the id of the command is that of the record.
+    pub fn record(&self) -> Option<&RecordId> {
+        match self {
+            Self::CreateRecord(_) | Self::ListRecords(_) => None,
+            Self::ReplaceRecord(command) => Some(&command.record),
+            Self::PatchRecord(command) => Some(&command.record),
+            Self::DeleteRecord(command) => Some(&command.record),
+            Self::ReadRecord(command) => Some(&command.record),
+            Self::ReadOperation(command) => Some(&command.operation.record),
+            Self::CloseOperation(command) => Some(&command.operation.record),
         }
     }
 
@@ -138,15 +164,17 @@ impl Command {
             Self::PatchRecord(PatchRecord { patch: Patch::Merge(patch) | Patch::Json(patch), .. }) => {
                 Some(patch)
             }
-            Self::DeleteRecord(_) | Self::ReadRecord(_) | Self::ListRecords(_) | Self::CloseOperation(_) => {
-                None
-            }
+            Self::DeleteRecord(_)
+            | Self::ReadRecord(_)
+            | Self::ListRecords(_)
+            | Self::ReadOperation(_)
+            | Self::CloseOperation(_) => None,
         }
     }
 
     /// Whether it changes nothing, so that any worker may carry it out, any number of times.
     pub fn is_read(&self) -> bool {
-        matches!(self, Self::ReadRecord(_) | Self::ListRecords(_))
+        matches!(self, Self::ReadRecord(_) | Self::ListRecords(_) | Self::ReadOperation(_))
     }
 }
 
@@ -155,12 +183,7 @@ impl Envelope {
     pub fn record(&self) -> Option<RecordId> {
         match &self.command {
             Command::CreateRecord(_) => Some(self.id.as_uuid().into()),
-            Command::ReplaceRecord(command) => Some(command.record.clone()),
-            Command::PatchRecord(command) => Some(command.record.clone()),
-            Command::DeleteRecord(command) => Some(command.record.clone()),
-            Command::ReadRecord(command) => Some(command.record.clone()),
-            Command::CloseOperation(command) => Some(command.record.clone()),
-            Command::ListRecords(_) => None,
+            command => command.record().cloned(),
         }
     }
 }

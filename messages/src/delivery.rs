@@ -1,6 +1,6 @@
 //! Bodies of AMQP messages. One message carries any number of commands, or of outcomes.
 
-use crate::{CollectionName, CommandId, Envelope, Outcome, RecordId};
+use crate::{CollectionName, CommandId, Envelope, Outcome, RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::collections::HashMap;
@@ -33,6 +33,20 @@ pub struct Reply {
     pub id: CommandId,
     /// What became of it.
     pub outcome: Outcome,
+    /// How long that took, and when it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing: Option<Timing>,
+}
+
+/// When a command was carried out, by the clock of whoever did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// When it was done.
+    pub done: Timestamp,
+    /// How long the command had been on its way before it was begun, µs.
+    pub queued: u64,
+    /// How long the work on it took, µs.
+    pub worked: u64,
 }
 
 /// A body that is not a delivery of any version known here.

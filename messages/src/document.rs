@@ -54,6 +54,11 @@ impl Document {
         Ok(Self(raw.into()))
     }
 
+    /// The document `null`.
+    pub fn null() -> Self {
+        Self(RawValue::NULL.to_owned().into())
+    }
+
     /// From a value of our own making; it is not checked again.
     pub fn from_value<T: Serialize>(value: &T) -> Result<Self, serde_json::Error> {
         serde_json::value::to_raw_value(value).map(|raw| Self(raw.into()))

@@ -80,6 +80,11 @@ impl CollectionName {
         Self("_users".into())
     }
 
+    /// The collection that holds the dead letters; a record's id is that of the command that died.
+    pub fn dead_letters() -> Self {
+        Self("_dead_letters".into())
+    }
+
     /// Whether this is one of the service's own collections, which the records API does not show.
     pub fn is_system(&self) -> bool {
         self.0.starts_with('_')

@@ -19,6 +19,8 @@ pub enum Outcome {
     RecordRead(Record),
     /// Records were read.
     RecordsListed(RecordsListed),
+    /// An operation has no receipt yet: it may take effect, now or later.
+    OperationPending,
     /// The answer is no, and nothing has changed.
     Rejected(Rejection),
 }

@@ -155,6 +155,15 @@ pub enum Patch {
     Json(Document),
 }
 
+impl Patch {
+    /// Takes out what it says.
+    pub(crate) fn empty(&mut self) {
+        match self {
+            Self::Merge(patch) | Self::Json(patch) => *patch = Document::null(),
+        }
+    }
+}
+
 /// What the outcome of a change carries besides the new version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

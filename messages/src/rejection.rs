@@ -1,6 +1,6 @@
 //! Why the answer to a command is no.
 
-use crate::{CollectionName, ETag, RecordId};
+use crate::{Closing, CollectionName, ETag, RecordId};
 use serde::{Deserialize, Serialize};
 
 /// A business "no": the command was understood, judged and refused, and nothing has changed.
@@ -56,6 +56,27 @@ pub enum Rejection {
     IdempotencyKeyReused,
     /// The deadline passed before the command took effect; it never will.
     Expired,
+    /// Its client cancelled the command before it took effect; it never will.
+    Cancelled,
+    /// The command failed too often and lies among the dead letters; only a replay can carry it out.
+    Dead,
     /// This version of the worker does not know the command; it never takes effect.
     Unsupported,
+}
+
+impl Rejection {
+    /// Whether the operation was closed: judged by nobody, and without effect for ever.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Expired | Self::Cancelled | Self::Dead)
+    }
+}
+
+impl From<Closing> for Rejection {
+    fn from(closing: Closing) -> Self {
+        match closing {
+            Closing::Expired => Self::Expired,
+            Closing::Cancelled => Self::Cancelled,
+            Closing::Dead => Self::Dead,
+        }
+    }
 }

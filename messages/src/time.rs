@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The clocks of two processes are taken to differ by less than this. A process that finds its own further off
+/// refuses work.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
+
 /// Microseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -6,10 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use messages::{
-    Command, CommandId, Delivered, Document, Envelope, Fingerprint, Outcome, Precondition, Principal,
-    Rejection, Reply, Role, Timestamp, Version,
-    command::CloseOperation,
-    delivery,
+    Command, CommandId, Delivered, Document, Envelope, Fingerprint, Handling, Outcome, Precondition,
+    Principal, Rejection, Reply, Role, Timestamp, Timing, Version, delivery,
+    operation::{CloseOperation, Closing, OperationKey, ReadOperation},
     outcome::{Listed, RecordDeleted, RecordWritten, RecordsListed},
     precondition::Tags,
     principal::User,
@@ -37,8 +36,14 @@ fn envelope(n: u128, command: Command) -> Envelope {
         }),
         trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         fingerprint: Some(Fingerprint::from_bytes([7; 16])),
+        handling: Handling::Direct,
         command,
     }
+}
+
+fn operation() -> OperationKey {
+    let (collection, record) = ("orders".parse().unwrap(), "order-1".parse().unwrap());
+    OperationKey { id: id(99), collection, record, creates: true }
 }
 
 fn document() -> Document {
@@ -100,13 +105,23 @@ fn commands() -> Vec<(&'static str, Command)> {
         ),
         (
             "close_operation",
-            Command::CloseOperation(CloseOperation {
-                operation: id(99),
-                collection: collection(),
-                record: record(),
-                creates: true,
-            }),
+            Command::CloseOperation(CloseOperation { operation: operation(), closing: Closing::Expired }),
         ),
+    ]
+}
+
+/// Later ones, behind the first, whose ids count through.
+fn commands_on_operations() -> Vec<(&'static str, Command)> {
+    vec![
+        (
+            "cancel_operation",
+            Command::CloseOperation(CloseOperation { operation: operation(), closing: Closing::Cancelled }),
+        ),
+        (
+            "bury_operation",
+            Command::CloseOperation(CloseOperation { operation: operation(), closing: Closing::Dead }),
+        ),
+        ("read_operation", Command::ReadOperation(ReadOperation { operation: operation() })),
     ]
 }
 
@@ -161,6 +176,10 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
     outcomes.extend(rejections.into_iter().map(|(name, rejection)| (name, Outcome::Rejected(rejection))));
     let null = written(Some(Document::parse(b"null").unwrap()));
     outcomes.push(("record_patched_to_null", Outcome::RecordPatched(null)));
+    // Later ones behind the first, whose ids count through.
+    outcomes.push(("operation_pending", Outcome::OperationPending));
+    outcomes.push(("cancelled", Outcome::Rejected(Rejection::Cancelled)));
+    outcomes.push(("dead", Outcome::Rejected(Rejection::Dead)));
     outcomes
 }
 
@@ -181,7 +200,7 @@ fn frozen(name: &str, today: &[u8]) -> Vec<u8> {
 
 #[test]
 fn deliveries_are_written_and_read_as_ever() {
-    for (n, (name, command)) in (0..).zip(commands()) {
+    for (n, (name, command)) in (0..).zip(commands().into_iter().chain(commands_on_operations())) {
         let envelope = envelope(n, command);
         let body = delivery::join_commands([delivery::encode_command(&envelope).unwrap().as_slice()]);
         let read = delivery::decode_commands(&frozen(name, &body)).unwrap();
@@ -190,9 +209,28 @@ fn deliveries_are_written_and_read_as_ever() {
 }
 
 #[test]
+fn how_a_command_is_handled_is_written_and_read_as_ever() {
+    for (name, handling) in [("deferred", Handling::Deferred), ("replayed", Handling::Replay)] {
+        let (_, command) = commands().swap_remove(0);
+        let envelope = Envelope { handling, ..envelope(0, command) };
+        let body = delivery::join_commands([delivery::encode_command(&envelope).unwrap().as_slice()]);
+        let read = delivery::decode_commands(&frozen(name, &body)).unwrap();
+        assert_eq!(read, [Delivered::Command(Box::new(envelope))]);
+    }
+}
+
+#[test]
+fn the_timing_of_a_reply_is_written_and_read_as_ever() {
+    let timing = Timing { done: Timestamp::from_micros(1_790_000_000_000_002), queued: 3, worked: 4 };
+    let reply = Reply { id: id(0), outcome: Outcome::OperationPending, timing: Some(timing) };
+    let body = delivery::join_replies([delivery::encode_reply(&reply).unwrap().as_slice()]);
+    assert_eq!(delivery::decode_replies(&frozen("reply_with_timing", &body)).unwrap(), [reply]);
+}
+
+#[test]
 fn replies_are_written_and_read_as_ever() {
     for (n, (name, outcome)) in (0..).zip(outcomes()) {
-        let reply = Reply { id: id(n), outcome };
+        let reply = Reply { id: id(n), outcome, timing: None };
         let body = delivery::join_replies([delivery::encode_reply(&reply).unwrap().as_slice()]);
         assert_eq!(delivery::decode_replies(&frozen(&format!("reply_{name}"), &body)).unwrap(), [reply]);
     }

@@ -16,6 +16,7 @@ pub struct Collections {
     store: Arc<dyn Store>,
     system: Arc<Collection>,
     users: Arc<Collection>,
+    dead_letters: Arc<Collection>,
     /// With the time at which it was asked for.
     found: Cache<CollectionName, (Arc<Collection>, Instant)>,
 }
@@ -30,7 +31,13 @@ impl Collections {
     /// All collections that `store` keeps.
     pub fn of(store: Arc<dyn Store>) -> Self {
         let found = Cache::builder().max_capacity(10_000).time_to_live(SETTINGS_LIFETIME).build();
-        Self { store, system: Collection::collections().into(), users: Collection::users().into(), found }
+        Self {
+            store,
+            system: Collection::collections().into(),
+            users: Collection::users().into(),
+            dead_letters: Collection::dead_letters().into(),
+            found,
+        }
     }
 
     /// The system collection of settings.
@@ -40,11 +47,9 @@ impl Collections {
 
     /// The collection of this name, as it is or was at most [`SETTINGS_LIFETIME`] ago; `None` if there is none.
     pub async fn find(&self, name: &CollectionName) -> Result<Option<Arc<Collection>>, StoreError> {
-        if *name == self.system.name {
-            return Ok(Some(Arc::clone(&self.system)));
-        }
-        if *name == self.users.name {
-            return Ok(Some(Arc::clone(&self.users)));
+        let of_the_service = [&self.system, &self.users, &self.dead_letters];
+        if let Some(collection) = of_the_service.into_iter().find(|collection| collection.name == *name) {
+            return Ok(Some(Arc::clone(collection)));
         }
         if let Some((_, asked)) = self.found.get(name).await
             && asked.elapsed() >= SETTINGS_LIFETIME

@@ -6,12 +6,14 @@
 //! - [`collection`]: what holds for the settings of collections besides.
 //! - [`patch`]: applying a patch within bounds.
 //! - [`group`]: many commands of one bucket, as a fold of the above.
+//! - [`operation`]: what became of a command, and closing it.
 //! - [`list`]: one page out of many buckets.
 
 pub mod access;
 pub mod collection;
 pub mod group;
 pub mod list;
+pub mod operation;
 pub mod patch;
 pub mod record;
 

@@ -6,14 +6,15 @@ use crate::{
     decide::{
         Collection,
         group::{Asked, Target},
+        operation,
     },
     gathering::{Died, Gathering},
     patience::patiently,
     reader::{self, GroupRead},
     store::{BucketId, Store, StoreError, View},
 };
-use messages::{Command, Envelope, Outcome, Rejection};
-use std::{sync::Arc, time::Duration};
+use messages::{Command, Envelope, OperationKey, Outcome, Rejection, time::MAX_CLOCK_SKEW};
+use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -21,9 +22,6 @@ use tokio::sync::Semaphore;
 const MOST_PLACES: usize = 4;
 /// Lists that are read at once: each may hold some megabytes.
 const MOST_LISTS: usize = 8;
-
-/// The clocks of two processes are taken to differ by less than this. Nobody compares them yet.
-pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(1);
 
 /// Carries out commands against one store.
 pub struct Executor {
@@ -64,6 +62,9 @@ impl Executor {
     pub async fn execute(&self, envelope: Envelope) -> Result<Outcome, ExecutorError> {
         for _ in 0..MOST_PLACES {
             let found = self.collections.find(envelope.command.collection()).await?;
+            if let Command::ReadOperation(command) = &envelope.command {
+                return self.read_operation(found.as_deref(), &command.operation).await;
+            }
             let outcome = match found {
                 Some(collection) if envelope.command.is_read() => {
                     Some(self.read(&envelope, &collection).await?)
@@ -107,7 +108,8 @@ impl Executor {
         let Some(record) = envelope.record() else {
             return Ok(Some(Outcome::Rejected(Rejection::Unsupported)));
         };
-        if envelope.issued <= collection.created.after(2 * MAX_CLOCK_SKEW)
+        let closes = matches!(envelope.command, Command::CloseOperation(_));
+        if (closes || envelope.issued <= collection.created.after(2 * MAX_CLOCK_SKEW))
             && let Some(outcome) = self.rejected_before(envelope).await?
         {
             return Ok(Some(outcome));
@@ -132,6 +134,26 @@ impl Executor {
         let rows = patiently(|| self.store.load(bucket, &[], &receipts, View::Acknowledged)).await?;
         let mut outcomes = rows.receipts.into_iter().map(|receipt| receipt.outcome);
         Ok(outcomes.find(|outcome| matches!(outcome, Outcome::Rejected(_))))
+    }
+
+    /// Looks for the receipt of an operation wherever it may be: in its record's bucket, or in that of the settings
+    /// of a collection that was not there.
+    async fn read_operation(
+        &self,
+        collection: Option<&Collection>,
+        operation: &OperationKey,
+    ) -> Result<Outcome, ExecutorError> {
+        let own = collection.map(|collection| collection.bucket_of(&operation.record));
+        let settings = self.collections.system().bucket_of(&operation.collection.record_id());
+        let records = if operation.creates { std::slice::from_ref(&operation.record) } else { &[] };
+        let places = own.map(|bucket| (bucket, records)).into_iter().chain([(settings, &[][..])]);
+        for (bucket, records) in places {
+            let load = || self.store.load(bucket, records, std::slice::from_ref(&operation.id), View::Latest);
+            if let Some(outcome) = operation::told_by(operation, &patiently(load).await?) {
+                return Ok(outcome);
+            }
+        }
+        Ok(Outcome::OperationPending)
     }
 
     fn settings_bucket(&self, envelope: &Envelope) -> BucketId {

@@ -19,7 +19,7 @@ const HEAVIEST: usize = 1 << 20;
 #[async_trait]
 pub trait Together: Send + Sync + 'static {
     /// What is asked.
-    type Request: Send + 'static;
+    type Request: Clone + Send + 'static;
     /// What is answered.
     type Answer: Send + 'static;
 
@@ -70,13 +70,35 @@ impl<T: Together> Gathering<T> {
 async fn serve<T: Together>(work: Arc<T>, waiting: Arc<Waiting<T>>, bucket: BucketId) {
     while let Some(group) = next_group::<T>(&waiting, bucket) {
         let (requests, waiters): (Vec<_>, Vec<_>) = group.into_iter().unzip();
-        let work = Arc::clone(&work);
-        // A task of its own, so that a panic takes down one group and not the bucket.
-        let answers = tokio::spawn(async move { work.run(bucket, requests).await }).await.unwrap_or_default();
-        for (waiter, answer) in waiters.into_iter().zip(answers) {
-            // Whoever asked may have gone.
-            let _ = waiter.send(answer);
+        match attempt(&work, bucket, requests.clone()).await {
+            Some(answers) => answer(waiters, answers),
+            // One of them is to blame. Alone, it takes nobody along.
+            None if waiters.len() > 1 => {
+                for (request, waiter) in requests.into_iter().zip(waiters) {
+                    if let Some(answers) = attempt(&work, bucket, vec![request]).await {
+                        answer(vec![waiter], answers);
+                    }
+                }
+            }
+            None => {}
         }
+    }
+}
+
+/// In a task of its own, so that a panic takes down one group and not the bucket.
+async fn attempt<T: Together>(
+    work: &Arc<T>,
+    bucket: BucketId,
+    requests: Vec<T::Request>,
+) -> Option<Vec<T::Answer>> {
+    let work = Arc::clone(work);
+    tokio::spawn(async move { work.run(bucket, requests).await }).await.ok()
+}
+
+fn answer<A>(waiters: Vec<oneshot::Sender<A>>, answers: Vec<A>) {
+    for (waiter, answer) in waiters.into_iter().zip(answers) {
+        // Whoever asked may have gone.
+        let _ = waiter.send(answer);
     }
 }
 
@@ -188,11 +210,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_that_dies_takes_nothing_else_with_it() {
+    async fn a_request_that_kills_takes_nobody_with_it() {
         let (gathering, gate, mut groups) = gathering();
-        let mut asked = ask_behind_one(&gathering, &mut groups, &[13]).await;
+        let asked = ask_behind_one(&gathering, &mut groups, &[2, 13, 3]).await;
         gate.add_permits(10);
-        assert!(asked.pop().unwrap().await.unwrap().is_err());
-        assert_eq!(gathering.ask(BUCKET, 3).await.unwrap(), 6);
+        let mut answers = Vec::new();
+        for answer in asked {
+            answers.push(answer.await.unwrap().ok());
+        }
+        assert_eq!(answers, [Some(2), Some(4), None, Some(6)]);
+        assert_eq!(gathering.ask(BUCKET, 5).await.unwrap(), 10);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Layout, from the bus inwards:
 //! - [`consumer`]: deliveries, one after the other and many at a time; replies; acks; drain.
+//! - [`undertaker`]: what becomes of commands that nobody can carry out.
 //! - [`executor`]: from a command to its outcome. [`collections`] finds what a name stands for.
 //! - [`gathering`]: what arrives while a bucket is busy is done together. [`committer`] writes so, [`reader`] reads.
 //! - [`decide`]: the rules, as pure functions.
@@ -19,3 +20,4 @@ pub mod gathering;
 pub mod patience;
 pub mod reader;
 pub mod store;
+mod undertaker;

@@ -74,8 +74,26 @@ pub struct Change {
 pub struct Group {
     /// Records, each on the condition [`Change::replaces`].
     pub changes: Vec<Change>,
-    /// Receipts with the time they are kept, each on the condition that the command has none yet.
-    pub receipts: Vec<(Receipt, Duration)>,
+    /// Receipts, each on the condition that the command has none yet, or only one that says it is dead.
+    pub receipts: Vec<ReceiptChange>,
+}
+
+/// A receipt that is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptChange {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// How long it is kept.
+    pub kept: Duration,
+    /// Whether it must replace one that says `dead`; otherwise there must be none.
+    pub replaces_dead: bool,
+}
+
+impl ReceiptChange {
+    /// The first receipt of a command.
+    pub fn first(receipt: Receipt, kept: Duration) -> Self {
+        Self { receipt, kept, replaces_dead: false }
+    }
 }
 
 /// How a commit ended.
@@ -135,6 +153,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Succeeds if the store can serve.
     async fn probe(&self) -> Result<(), StoreError>;
+
+    /// The time by the store's clock, which tells what has ended.
+    async fn clock(&self) -> Result<Timestamp, StoreError>;
 }
 
 /// Why a store did not do as it was told.

@@ -15,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An operation is pending until its deadline, at most.
-const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+/// An operation is pending until its deadline, or until what it waits for is back.
+const SETTLED_WITHIN: Duration = Duration::from_secs(40);
 
 /// A record with a list of marks. Each change appends one.
 #[derive(Clone, Debug)]
@@ -91,19 +91,27 @@ impl Ledger {
     }
 }
 
-/// Whether an operation took effect, once that is certain.
-async fn settle(client: &Client, operation: &str) -> bool {
+/// What a client is told of an operation once that is certain.
+pub(crate) async fn settled(client: &Client, operation: &str) -> Value {
     let end = Instant::now() + SETTLED_WITHIN;
     loop {
         let answer = client.get(operation).await;
-        let settled = answer.json();
-        match (answer.status, settled["status"].as_str()) {
-            (200, Some("done")) => return true,
-            (200, Some("expired" | "rejected")) => return false,
-            (202 | 503 | 504, _) => {}
+        match answer.status {
+            200 => return answer.json(),
+            202 | 503 | 504 => {}
             _ => panic!("{}", answer.told()),
         }
         assert!(Instant::now() < end, "never settled: {}", answer.told());
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whether an operation took effect.
+async fn settle(client: &Client, operation: &str) -> bool {
+    let report = settled(client, operation).await;
+    match report["status"].as_str() {
+        Some("done") => true,
+        Some("expired" | "rejected" | "cancelled" | "dead") => false,
+        _ => panic!("{report}"),
     }
 }

@@ -19,7 +19,9 @@ async fn the_queues_of_the_design_are_there_and_end_empty(stage: Stage) {
         service.admin_at(number).put(&path).json(&json!({})).await.is(201);
         service.admin_at(number + 1).get(&path).await.is(200);
     }
-    let mut expected = vec![("penstock.dead".to_owned(), "quorum", 0)];
+    let mut expected =
+        vec![("penstock.dead".to_owned(), "quorum", 2), ("penstock.changes".to_owned(), "stream", 0)];
+    expected.extend((0..WRITE_SHARDS).map(|shard| (format!("penstock.deferred.{shard}"), "quorum", 2)));
     expected.extend((0..WRITE_SHARDS).map(|shard| (format!("penstock.write.{shard}"), "quorum", 2)));
     expected.extend((0..READ_SHARDS).map(|shard| (format!("penstock.read.{shard}"), "classic", 2)));
     cluster.ground.wait_for_consumers(2).await;

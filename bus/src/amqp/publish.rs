@@ -14,6 +14,8 @@ pub(super) enum PublishError {
     Refused(String),
     /// The connection broke before the broker confirmed.
     Broken(lapin::Error),
+    /// The broker did not confirm in time.
+    Unconfirmed,
 }
 
 impl From<PublishError> for BusError {
@@ -23,6 +25,7 @@ impl From<PublishError> for BusError {
             PublishError::Unroutable(queue) => Self::Unroutable(queue),
             PublishError::Refused(reason) => Self::Refused(reason),
             PublishError::Broken(error) => Self::Broken(error.into()),
+            PublishError::Unconfirmed => Self::Broken("the message broker did not confirm in time".into()),
         }
     }
 }

@@ -8,10 +8,15 @@ use crate::{
     BusError, Lane, Queue,
     batch::{Gathering, Part},
     calls::Attempt,
+    topology,
 };
 use lapin::{BasicProperties, Channel, options::BasicPublishOptions, types::ShortString};
 use messages::delivery;
-use tokio::{sync::mpsc, time::Instant};
+use std::time::Duration;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -43,7 +48,11 @@ pub(super) async fn run(
             () = closing.cancelled() => None,
         };
         let Some(batch) = batch else { return };
-        let sent = send(queue, &batch, &links, &mut outlet).await;
+        // A queue that has lost its majority neither confirms nor refuses. Nobody waits for this batch after its last
+        // call has ended; what waits behind it has its turn then, on a channel without the past.
+        let wanted = batch.iter().map(|attempt| attempt.command.wanted).max().unwrap_or_else(Instant::now);
+        let sent = timeout_at(wanted, send(queue, &batch, &links, &mut outlet)).await;
+        let sent = sent.unwrap_or(Err(PublishError::Unconfirmed));
         if sent.is_err() {
             outlet = None;
         }
@@ -85,12 +94,21 @@ fn properties(lane: Lane, batch: &[Attempt]) -> BasicProperties {
         .with_app_id("penstock".into());
     match lane {
         // Lives on after its deadline, as long as the queue's policy says: a worker is to close it.
-        Lane::Write => properties.with_delivery_mode(PERSISTENT),
-        Lane::Read => {
-            let last = batch.iter().map(|attempt| attempt.command.deadline).max();
-            let rest = last.map(|last| last.duration_since(Instant::now())).unwrap_or_default();
-            let millis = rest.as_micros().div_ceil(1000);
-            properties.with_delivery_mode(TRANSIENT).with_expiration(millis.to_string().into())
+        Lane::Write | Lane::Dead => properties.with_delivery_mode(PERSISTENT),
+        Lane::Deferred => {
+            let rest = rest(batch) + topology::DEFERRED_MARGIN;
+            properties.with_delivery_mode(PERSISTENT).with_expiration(millis(rest))
         }
+        Lane::Read => properties.with_delivery_mode(TRANSIENT).with_expiration(millis(rest(batch))),
     }
+}
+
+/// Until the last of the deadlines.
+fn rest(batch: &[Attempt]) -> Duration {
+    let last = batch.iter().map(|attempt| attempt.command.deadline).max();
+    last.map(|last| last.duration_since(Instant::now())).unwrap_or_default()
+}
+
+fn millis(time: Duration) -> ShortString {
+    time.as_micros().div_ceil(1000).to_string().into()
 }

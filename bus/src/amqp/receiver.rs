@@ -1,12 +1,11 @@
 //! The way back of one delivery.
 
-use super::outbox::Outbox;
+use super::{outbox::Outbox, rescue, supervisor::Links};
 use crate::{BusError, Receiver};
 use async_trait::async_trait;
 use lapin::{
     Acker, Channel,
     options::{BasicAckOptions, BasicNackOptions},
-    types::ShortString,
 };
 use messages::Reply;
 use std::fmt;
@@ -31,8 +30,9 @@ pub(super) struct Returns {
 #[derive(Debug)]
 pub(super) struct AmqpReceiver {
     pub(super) message: Unsettled,
-    pub(super) reply_to: Option<ShortString>,
+    pub(super) delivered: rescue::Delivered,
     pub(super) outbox: Outbox,
+    pub(super) links: Links,
 }
 
 impl Unsettled {
@@ -94,7 +94,7 @@ impl Returns {
 #[async_trait]
 impl Receiver for AmqpReceiver {
     async fn reply(&self, reply: Reply) -> Result<(), BusError> {
-        match &self.reply_to {
+        match self.delivered.properties.reply_to() {
             Some(gate) => self.outbox.send(gate.clone(), &reply).await,
             None => Ok(()),
         }
@@ -107,6 +107,12 @@ impl Receiver for AmqpReceiver {
 
     async fn requeue(self: Box<Self>) -> Result<(), BusError> {
         self.message.requeue().await;
+        Ok(())
+    }
+
+    async fn bury(self: Box<Self>, error: String) -> Result<(), BusError> {
+        let Self { message, delivered, links, .. } = *self;
+        rescue::bury(delivered, rescue::Cause::Failed(error), message, links).await;
         Ok(())
     }
 }

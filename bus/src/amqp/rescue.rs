@@ -1,44 +1,73 @@
 //! What to do with a delivery that cannot be handed out as it is.
 
 use super::{
+    death,
     publish::{PublishError, publish},
     receiver::Unsettled,
     supervisor::Links,
 };
-use crate::{BusError, body, topology};
+use crate::{BusError, Queue, body};
 use backon::{ExponentialBuilder, Retryable};
+use bytes::Bytes;
 use lapin::{BasicProperties, options::BasicPublishOptions, types::FieldTable};
 use std::time::Duration;
 
 const MAX_DELAY: Duration = Duration::from_secs(10);
 
-/// Puts a message that nobody can read into the dead letters.
-pub(super) async fn bury(message: lapin::message::Delivery, unsettled: Unsettled, links: Links) {
-    let bodies = [message.data.into()];
-    move_to(topology::DEAD, &bodies, &message.properties, unsettled, &links).await;
+/// A message as it came.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) queue: Queue,
+    /// How often it was delivered before.
+    pub(super) returns: u32,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Bytes,
+}
+
+/// Why a message is given up.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// Nobody can read it.
+    Unreadable(String),
+    /// A worker cannot carry it out.
+    Failed(String),
+}
+
+impl Delivered {
+    /// From a queue.
+    pub(super) fn new(queue: Queue, returns: u32, message: lapin::message::Delivery) -> Self {
+        Self { queue, returns, properties: message.properties, body: message.data.into() }
+    }
+}
+
+/// Puts a message among the dead, with what is known about its end.
+pub(super) async fn bury(delivered: Delivered, cause: Cause, unsettled: Unsettled, links: Links) {
+    let properties = forever(&delivered).with_headers(death::headers(&delivered, &cause));
+    move_to(Queue::DEAD, &[delivered.body], &properties, unsettled, &links).await;
 }
 
 /// Puts each command of a message back into its queue alone.
-pub(super) async fn split(message: lapin::message::Delivery, unsettled: Unsettled, links: Links) {
-    let bodies = body::split(&message.data);
+pub(super) async fn split(delivered: Delivered, unsettled: Unsettled, links: Links) {
+    let bodies = body::split(&delivered.body);
     // Counts of the message as it was would make its commands look as if they had come back.
-    let properties = message.properties.clone().with_headers(FieldTable::default());
-    move_to(message.routing_key.as_str(), &bodies, &properties, unsettled, &links).await;
+    let properties = delivered.properties.clone().with_headers(FieldTable::default());
+    move_to(delivered.queue, &bodies, &properties, unsettled, &links).await;
 }
 
 /// Publishes bodies, then acks the message that they came from. Tries for as long as the message is ours: handing
 /// it back meanwhile would only bring it again at once.
 async fn move_to(
-    queue: &str,
-    bodies: &[bytes::Bytes],
+    queue: Queue,
+    bodies: &[Bytes],
     properties: &BasicProperties,
     unsettled: Unsettled,
     links: &Links,
 ) {
     let delays = ExponentialBuilder::new().with_max_delay(MAX_DELAY).with_jitter().without_max_times();
-    let attempt = || publish_all(queue, bodies, properties, links);
+    let name = queue.to_string();
+    let attempt = || publish_all(&name, bodies, properties, links);
     let moved = attempt.retry(delays).when(|_| unsettled.is_live()).notify(|error, _| {
-        tracing::warn!(queue.name = queue, error.message = %BusError::from(error.clone()), "cannot move a message");
+        tracing::warn!(queue.name = name, error.message = %BusError::from(error.clone()), "cannot move a message");
     });
     if moved.await.is_ok() {
         unsettled.ack().await;
@@ -47,7 +76,7 @@ async fn move_to(
 
 async fn publish_all(
     queue: &str,
-    bodies: &[bytes::Bytes],
+    bodies: &[Bytes],
     properties: &BasicProperties,
     links: &Links,
 ) -> Result<(), PublishError> {
@@ -57,4 +86,16 @@ async fn publish_all(
         publish(&channel, queue, options, body, properties.clone()).await?;
     }
     Ok(())
+}
+
+/// Without the time that it had left as a command.
+fn forever(delivered: &Delivered) -> BasicProperties {
+    let kept = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_content_type("application/json".into())
+        .with_app_id("penstock".into());
+    match delivered.properties.reply_to() {
+        Some(gate) => kept.with_reply_to(gate.clone()),
+        None => kept,
+    }
 }

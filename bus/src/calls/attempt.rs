@@ -1,7 +1,8 @@
 //! One attempt to send a command.
 
 use crate::{BusError, Queue, batch::Part};
-use std::sync::Arc;
+use messages::{Envelope, Timestamp, delivery};
+use std::{sync::Arc, time::SystemTime};
 use tokio::{sync::mpsc, time::Instant};
 
 /// What became of an attempt: the broker has the command, or why not.
@@ -12,8 +13,19 @@ pub(crate) type Report = Result<(), BusError>;
 pub(crate) struct Sealed {
     /// As it stands in a delivery.
     pub(crate) bytes: Vec<u8>,
-    /// Nobody waits for its outcome after this.
+    /// It takes no effect after this.
     pub(crate) deadline: Instant,
+    /// Nobody waits for it to be sent, or for its outcome, after this.
+    pub(crate) wanted: Instant,
+}
+
+impl Sealed {
+    /// Encodes a command once, for every attempt.
+    pub(super) fn new(envelope: &Envelope, now: Instant, wanted: Instant) -> Result<Self, BusError> {
+        let bytes = delivery::encode_command(envelope).map_err(|error| BusError::Broken(error.into()))?;
+        let rest = Timestamp::from(SystemTime::now()).until(envelope.deadline);
+        Ok(Self { bytes, deadline: now + rest, wanted })
+    }
 }
 
 /// One attempt to send a command.

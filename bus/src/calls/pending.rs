@@ -1,26 +1,49 @@
-//! Which call waits for which outcome.
+//! Which call waits for which reply.
 
-use messages::{CommandId, Fingerprint, Outcome, Reply};
+use super::{
+    clock::{Clock, Comparison},
+    pace::Pace,
+};
+use messages::{CommandId, Fingerprint, Reply, Timestamp};
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, SystemTime},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
-/// All calls that wait for an outcome.
-#[derive(Debug, Default)]
+/// All calls that wait for a reply.
+#[derive(Debug)]
 pub(crate) struct Calls {
     pending: Mutex<HashMap<CommandId, Arc<Pending>>>,
+    observed: Mutex<Observed>,
+    clock: watch::Sender<Clock>,
+}
+
+/// What all replies together tell.
+#[derive(Debug, Default)]
+struct Observed {
+    pace: Pace,
+    clocks: Comparison,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        let clock = watch::Sender::new(Clock::Unknown);
+        Self { pending: Mutex::default(), observed: Mutex::default(), clock }
+    }
 }
 
 /// The calls of one command: one as a rule, several when a client sends one Idempotency-Key twice.
 #[derive(Debug)]
 pub(crate) struct Pending {
     fingerprint: Option<Fingerprint>,
-    outcome: watch::Sender<Option<Outcome>>,
+    /// When the first of the calls began.
+    since: Timestamp,
+    reply: watch::Sender<Option<Reply>>,
     /// Attempts, of all these calls, of which it is not certain that they came to nothing.
     open: AtomicUsize,
 }
@@ -31,7 +54,7 @@ pub(crate) struct Seat<'a> {
     calls: &'a Calls,
     id: CommandId,
     pending: Arc<Pending>,
-    outcome: watch::Receiver<Option<Outcome>>,
+    reply: watch::Receiver<Option<Reply>>,
 }
 
 impl Calls {
@@ -40,22 +63,55 @@ impl Calls {
     pub(crate) fn join(&self, id: CommandId, fingerprint: Option<Fingerprint>) -> Option<Seat<'_>> {
         let mut pending = self.lock();
         let pending = pending.entry(id).or_insert_with(|| {
-            let (outcome, _) = watch::channel(None);
-            Arc::new(Pending { fingerprint, outcome, open: AtomicUsize::new(0) })
+            let (reply, _) = watch::channel(None);
+            Arc::new(Pending {
+                fingerprint,
+                since: SystemTime::now().into(),
+                reply,
+                open: AtomicUsize::new(0),
+            })
         });
         (pending.fingerprint == fingerprint).then(|| Seat {
             calls: self,
             id,
             pending: Arc::clone(pending),
-            outcome: pending.outcome.subscribe(),
+            reply: pending.reply.subscribe(),
         })
     }
 
-    /// Hands an outcome to whoever waits for it; a second reply to the same command finds nobody.
+    /// Hands a reply to whoever waits for it; a second one to the same command finds nobody.
     pub(crate) fn resolve(&self, reply: Reply) {
-        if let Some(pending) = self.lock().remove(&reply.id) {
-            pending.outcome.send_replace(Some(reply.outcome));
+        let found = self.lock().remove(&reply.id);
+        if let Some(pending) = found {
+            self.observe(&pending, &reply);
+            pending.reply.send_replace(Some(reply));
         }
+    }
+
+    /// How the clocks of workers compare with this process's.
+    pub(crate) fn clock(&self) -> watch::Receiver<Clock> {
+        self.clock.subscribe()
+    }
+
+    /// How long a command sent now may have to wait, as far as the last replies tell.
+    pub(crate) fn backlog(&self) -> Duration {
+        let pending = self.lock().len();
+        self.observed().pace.backlog(pending, Instant::now())
+    }
+
+    fn observe(&self, pending: &Pending, reply: &Reply) {
+        let Some(timing) = reply.timing else { return };
+        let mut observed = self.observed();
+        observed.pace.replied(Duration::from_micros(timing.queued), Instant::now());
+        // The id of a keyed command may have been sent before: its reply may be older than this call.
+        if pending.fingerprint.is_none() {
+            let clock = observed.clocks.judge(pending.since, timing.done, SystemTime::now().into());
+            self.clock.send_if_modified(|known| std::mem::replace(known, clock) != clock);
+        }
+    }
+
+    fn observed(&self) -> MutexGuard<'_, Observed> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<CommandId, Arc<Pending>>> {
@@ -82,18 +138,18 @@ impl Pending {
 
 impl Seat<'_> {
     /// What all calls of this command share.
-    pub(crate) fn pending(&self) -> Arc<Pending> {
-        Arc::clone(&self.pending)
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
     }
 
-    /// The outcome, once it is there. Cancel-safe.
-    pub(crate) async fn outcome(&mut self) -> Outcome {
+    /// The reply, once it is there. Cancel-safe.
+    pub(crate) async fn reply(&mut self) -> Reply {
         loop {
-            if let Some(outcome) = self.outcome.borrow_and_update().clone() {
-                return outcome;
+            if let Some(reply) = self.reply.borrow_and_update().clone() {
+                return reply;
             }
             // Unwrap safety: `self.pending` holds the sender.
-            self.outcome.changed().await.unwrap_or_else(|_| unreachable!("the sender is held here"));
+            self.reply.changed().await.unwrap_or_else(|_| unreachable!("the sender is held here"));
         }
     }
 }
@@ -101,7 +157,7 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut pending = self.calls.lock();
-        let is_last = self.pending.outcome.receiver_count() == 1;
+        let is_last = self.pending.reply.receiver_count() == 1;
         if is_last && pending.get(&self.id).is_some_and(|entry| Arc::ptr_eq(entry, &self.pending)) {
             pending.remove(&self.id);
         }
@@ -111,7 +167,7 @@ impl Drop for Seat<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use messages::Rejection;
+    use messages::{Outcome, Rejection};
     use uuid::Uuid;
 
     const ID: CommandId = CommandId::new(Uuid::nil());
@@ -121,8 +177,9 @@ mod tests {
         let calls = Calls::default();
         let (mut one, mut two) = (calls.join(ID, None).unwrap(), calls.join(ID, None).unwrap());
         drop(calls.join(ID, None));
-        calls.resolve(Reply { id: ID, outcome: Outcome::Rejected(Rejection::Expired) });
-        assert_eq!(one.outcome().await, two.outcome().await);
+        let outcome = Outcome::Rejected(Rejection::Expired);
+        calls.resolve(Reply { id: ID, outcome, timing: None });
+        assert_eq!(one.reply().await, two.reply().await);
         let later = calls.join(ID, None).unwrap();
         drop((one, two));
         assert_eq!(calls.lock().len(), 1, "an old call must not take a new one's place along");
@@ -141,7 +198,8 @@ mod tests {
     #[test]
     fn a_refusal_is_certain_only_when_every_attempt_was_refused() {
         let calls = Calls::default();
-        let pending = calls.join(ID, None).unwrap().pending();
+        let seat = calls.join(ID, None).unwrap();
+        let pending = seat.pending();
         pending.attempt_begins();
         pending.attempt_begins();
         assert!(!pending.attempt_failed());

@@ -1,22 +1,21 @@
 //! One queue within the process.
 
+mod state;
+
 use super::receiver::LocalReceiver;
 use crate::{
-    BusError, ConsumeOptions, Delivery, Lane, Queue,
-    batch::{self, Part},
-    body,
+    BusError, ConsumeOptions, Death, Delivery, Lane, Queue,
+    batch::Part,
     calls::{Attempt, Calls},
-    topology::{SPLIT_AFTER_RETURNS, WRITE_TTL},
+    topology::{DEFERRED_MARGIN, WRITE_TTL},
 };
 use bytes::Bytes;
 use messages::delivery;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use state::{Expired, State};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::{
     sync::{Notify, mpsc},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 /// One queue.
@@ -27,26 +26,15 @@ pub(super) struct LocalQueue {
     pub(super) calls: Arc<Calls>,
     state: Mutex<State>,
     changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Commands that were never delivered; they coalesce when a consumer takes them.
-    fresh: VecDeque<Fresh>,
-    /// Messages that came back, in the order in which they were first delivered. They go before the fresh ones.
-    returned: BTreeMap<u64, Message>,
-    /// Consumers that are neither cancelled nor gone.
-    seats: Vec<Seat>,
-    /// Of a write shard: the one that is served.
-    active: Option<u64>,
-    /// Numbers given to messages and seats.
-    last_number: u64,
+    /// Where what expires or comes back too often goes.
+    dead: Option<Arc<Self>>,
 }
 
 #[derive(Debug)]
 struct Fresh {
     attempt: Attempt,
-    expires: Instant,
+    /// `None`: never.
+    expires: Option<Instant>,
 }
 
 /// What one delivery carries.
@@ -56,7 +44,8 @@ pub(super) struct Message {
     body: Bytes,
     commands: usize,
     returns: u32,
-    expires: Instant,
+    expires: Option<Instant>,
+    death: Option<Death>,
 }
 
 /// A consumer of one queue.
@@ -92,28 +81,30 @@ impl Part for Fresh {
 
     /// A write outlives its caller: a worker is to close it. A read does not.
     fn is_wanted(&self) -> bool {
-        Instant::now() < self.expires
+        self.expires.is_none_or(|end| Instant::now() < end)
     }
 }
 
 impl LocalQueue {
     /// An empty queue.
-    pub(super) fn new(queue: Queue, max_length: usize, calls: Arc<Calls>) -> Self {
-        Self { queue, max_length, calls, state: Mutex::default(), changed: Notify::new() }
+    pub(super) fn new(queue: Queue, max_length: usize, calls: Arc<Calls>, dead: Option<Arc<Self>>) -> Self {
+        Self { queue, max_length, calls, state: Mutex::default(), changed: Notify::new(), dead }
     }
 
     /// Takes a command, or refuses it.
     pub(super) fn push(&self, attempt: Attempt) {
         let mut state = self.lock();
         if state.length() >= self.max_length {
-            state.forget_expired();
+            self.release(state.take_expired());
         }
         if state.length() >= self.max_length {
             return attempt.report(Err(BusError::Refused(format!("{} is full", self.queue))));
         }
         let expires = match self.queue.lane {
-            Lane::Write => Instant::now() + WRITE_TTL,
-            Lane::Read => attempt.command.deadline,
+            Lane::Write => Some(Instant::now() + WRITE_TTL),
+            Lane::Read => Some(attempt.command.deadline),
+            Lane::Deferred => Some(attempt.command.deadline + DEFERRED_MARGIN),
+            Lane::Dead => None,
         };
         state.fresh.push_back(Fresh { attempt, expires });
         self.changed.notify_one();
@@ -149,14 +140,43 @@ impl LocalQueue {
     pub(super) fn returned(&self, seat: u64, message: Message) {
         let mut state = self.lock();
         state.release(seat);
-        state.take_back(Message { returns: message.returns + 1, ..message });
+        let given_up = state.take_back(Message { returns: message.returns + 1, ..message });
         self.changed.notify_one();
+        drop(state);
+        if let Some(message) = given_up {
+            self.bury(message, "delivery_limit", None);
+        }
+    }
+
+    /// Moves a message to the dead, if there is a place for them.
+    pub(super) fn bury(&self, message: Message, reason: &str, error: Option<String>) {
+        let Some(dead) = &self.dead else { return };
+        let (queue, body) = (self.queue.to_string(), message.body.clone());
+        let death = Death { reason: reason.to_owned(), queue, returns: message.returns, error, body };
+        let mut state = dead.lock();
+        let number = state.next_number();
+        state.add(Message { number, returns: 0, expires: None, death: Some(death), ..message });
+        dead.changed.notify_one();
+    }
+
+    /// Reads that nobody waits for are forgotten; a change that expired must be closed.
+    fn release(&self, expired: Vec<Expired>) {
+        if self.queue.lane != Lane::Read {
+            for expired in expired {
+                self.bury(expired.into_message(), "expired", None);
+            }
+        }
     }
 
     /// Delivers whenever there is something to deliver and somebody to take it.
     pub(super) async fn run(self: Arc<Self>) {
         loop {
-            self.changed.notified().await;
+            // What nobody takes must be buried in time.
+            let expiry = self.lock().next_expiry();
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {}
+            }
             while let Some((seat, sender, delivery)) = self.next_delivery() {
                 // There is room for all that may be unacked, so this fails only when the consumer was dropped.
                 if let Err(delivery) = sender.try_send(delivery) {
@@ -170,6 +190,7 @@ impl LocalQueue {
     fn next_delivery(self: &Arc<Self>) -> Option<(u64, mpsc::Sender<Delivery>, Delivery)> {
         let mut state = self.lock();
         loop {
+            self.release(state.take_expired_heads());
             if !state.has_message() {
                 return None;
             }
@@ -179,101 +200,14 @@ impl LocalQueue {
                 tracing::error!(queue.name = %self.queue, "a body that this process wrote cannot be read");
                 continue;
             };
-            let returns = message.returns;
+            let (returns, death) = (message.returns, message.death.clone());
             let sender = state.take_room(seat)?;
             let receiver = Box::new(LocalReceiver::new(Arc::clone(self), seat, message));
-            return Some((seat, sender, Delivery { queue: self.queue, returns, commands, receiver }));
+            return Some((seat, sender, Delivery { queue: self.queue, returns, commands, death, receiver }));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn length(&self) -> usize {
-        self.fresh.len() + self.returned.values().map(|message| message.commands).sum::<usize>()
-    }
-
-    /// Drops what expired before the next message, if there is one.
-    fn has_message(&mut self) -> bool {
-        let now = Instant::now();
-        while self.returned.first_entry().is_some_and(|entry| entry.get().expires <= now) {
-            self.returned.pop_first();
-        }
-        while self.fresh.front().is_some_and(|fresh| fresh.expires <= now) {
-            self.fresh.pop_front();
-        }
-        !self.returned.is_empty() || !self.fresh.is_empty()
-    }
-
-    fn forget_expired(&mut self) {
-        let now = Instant::now();
-        self.fresh.retain(|fresh| fresh.expires > now);
-        self.returned.retain(|_, message| message.expires > now);
-    }
-
-    fn next_number(&mut self) -> u64 {
-        self.last_number += 1;
-        self.last_number
-    }
-
-    /// Who is served next; of a write shard always the same, until it leaves or somebody with a better claim came
-    /// and it has nothing unacked any more.
-    fn next_seat(&mut self, lane: Lane) -> Option<u64> {
-        let seat = match lane {
-            Lane::Read => {
-                let position = self.seats.iter().position(Seat::has_room)?;
-                self.seats[position..].rotate_left(1);
-                self.seats.last()?
-            }
-            Lane::Write => {
-                let best = self.seats.iter().max_by_key(|seat| seat.priority)?;
-                let active = self.seats.iter().find(|seat| Some(seat.id) == self.active);
-                let seat = active.filter(|seat| seat.unacked > 0).unwrap_or(best);
-                self.active = Some(seat.id);
-                seat
-            }
-        };
-        seat.has_room().then_some(seat.id)
-    }
-
-    fn next_message(&mut self) -> Option<Message> {
-        if let Some((_, message)) = self.returned.pop_first() {
-            return Some(message);
-        }
-        let parts = batch::fill(|room| {
-            let fits = self.fresh.front().is_some_and(|fresh| fresh.bytes().len() <= room);
-            if fits { self.fresh.pop_front() } else { None }
-        });
-        let expires = parts.iter().map(|part| part.expires).max()?;
-        let body = delivery::join_commands(parts.iter().map(Fresh::bytes)).into();
-        Some(Message { number: self.next_number(), body, commands: parts.len(), returns: 0, expires })
-    }
-
-    fn take_room(&mut self, seat: u64) -> Option<mpsc::Sender<Delivery>> {
-        let seat = self.seats.iter_mut().find(|candidate| candidate.id == seat)?;
-        seat.unacked += 1;
-        Some(seat.deliveries.clone())
-    }
-
-    fn release(&mut self, seat: u64) {
-        if let Some(seat) = self.seats.iter_mut().find(|candidate| candidate.id == seat) {
-            seat.unacked = seat.unacked.saturating_sub(1);
-        }
-    }
-
-    /// Keeps what came back, or splits what came back too often.
-    fn take_back(&mut self, message: Message) {
-        if message.returns < SPLIT_AFTER_RETURNS || message.commands == 1 {
-            self.returned.insert(message.number, message);
-            return;
-        }
-        for body in body::split(&message.body) {
-            let number = self.next_number();
-            let alone = Message { number, body, commands: 1, returns: 0, expires: message.expires };
-            self.returned.insert(number, alone);
-        }
     }
 }

@@ -43,6 +43,14 @@ impl Receiver for LocalReceiver {
         drop(self);
         Ok(())
     }
+
+    async fn bury(mut self: Box<Self>, error: String) -> Result<(), BusError> {
+        if let Some(message) = self.message.take() {
+            self.queue.bury(message, "failed", Some(error));
+            self.queue.acked(self.seat);
+        }
+        Ok(())
+    }
 }
 
 impl Drop for LocalReceiver {

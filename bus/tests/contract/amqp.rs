@@ -1,14 +1,13 @@
 //! What only a real broker can do to us.
 
 use crate::{
-    commands::{LONG, answer, answer_to, call, ids, read, serve, to, write},
+    commands::{LONG, answer, answer_to, call, ids, outcome, read, serve, to, write},
     ground::{Vhost, blocking, connect, consume, down, next, up, within},
 };
 use bus::{AmqpBus, AmqpConfig, Bus, BusError, ConsumeOptions, Lane, Queue};
-use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
-    options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
+    options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
 use std::{
@@ -100,7 +99,7 @@ async fn a_deleted_queue_is_consumed_again() {
     channel.queue_delete(queue.to_string().into(), QueueDeleteOptions::default()).await.unwrap();
     let envelope = loop {
         let envelope = to(queue, || write(LONG));
-        match within(gate.call(envelope.clone())).await {
+        match within(outcome(&*gate, envelope.clone())).await {
             Ok(outcome) => break (envelope, outcome),
             // The worker has not declared it again yet.
             Err(error) => assert!(error.not_executed(), "{error:?}"),
@@ -114,26 +113,30 @@ async fn a_body_that_nobody_can_read_goes_to_the_dead_letters() {
     let vhost = Vhost::create().await;
     let (gate, worker) = (connect(&vhost.url, "gate").await, connect(&vhost.url, "worker").await);
     let (_connection, channel) = channel(&vhost).await;
-    let bodies: [&[u8]; 2] = [b"not even JSON", br#"{"v":2,"commands":[]}"#];
+    let bodies: [&'static [u8]; 2] = [b"not even JSON", br#"{"v":2,"commands":[]}"#];
     for (body, lane) in bodies.into_iter().zip(Lane::ALL) {
         let queue = Queue { lane, shard: 0 }.to_string().into();
         let properties = BasicProperties::default().with_message_id("from afar".into());
         let options = BasicPublishOptions::default();
         channel.basic_publish("".into(), queue, options, body, properties).await.unwrap();
     }
-    serve(consume(&*worker, "worker", &Lane::ALL, 10).await);
-    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let dead = channel.basic_consume("penstock.dead".into(), "".into(), options, FieldTable::default());
-    let letters: Vec<_> = within(dead.await.unwrap().take(2).collect()).await;
-    let mut found: Vec<_> = letters.iter().map(|letter| letter.as_ref().unwrap().data.as_slice()).collect();
-    found.sort_unstable();
-    assert_eq!(found, bodies);
-    for letter in letters {
-        let message_id = letter.unwrap().properties.message_id().clone();
-        assert_eq!(message_id.unwrap().as_str(), "from afar");
+    serve(consume(&*worker, "worker", &[Lane::Write, Lane::Read], 10).await);
+    let mut dead = consume(&*worker, "undertaker", &[Lane::Dead], 10).await;
+    let mut found = Vec::new();
+    for _ in bodies {
+        let letter = next(&mut dead).await;
+        let death = letter.death.clone().unwrap();
+        assert!(letter.commands.is_empty(), "{letter:?}");
+        assert_eq!((&*death.reason, death.returns), ("unreadable", 0));
+        assert!(death.error.unwrap().contains("not a delivery of version 1"));
+        found.push((death.queue, death.body));
+        letter.receiver.ack().await.unwrap();
     }
+    found.sort_unstable();
+    let [first, second] = bodies.map(bytes::Bytes::from_static);
+    assert_eq!(found, [("penstock.read.0".to_owned(), second), ("penstock.write.0".to_owned(), first)]);
     let envelope = to(Queue { lane: Lane::Write, shard: 0 }, || write(LONG));
-    assert_eq!(within(gate.call(envelope.clone())).await.unwrap(), answer_to(envelope.id));
+    assert_eq!(within(outcome(&*gate, envelope.clone())).await.unwrap(), answer_to(envelope.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,13 +1,13 @@
 //! Calls and their outcomes.
 
 use crate::{
-    commands::{LONG, answer, answer_to, call, ids, read, reply, serve, write},
+    commands::{LONG, answer, answer_to, call, ids, outcome, read, reply, serve, write},
     ground::{Ground, next, within},
 };
-use bus::{BusError, ConsumeOptions, Lane, Queue};
+use bus::{BusError, Clock, ConsumeOptions, Lane, Queue};
 use futures_util::future::join_all;
-use messages::{Fingerprint, Outcome, Rejection};
-use std::time::{Duration, Instant};
+use messages::{Fingerprint, Outcome, Rejection, Reply, Timestamp, Timing};
+use std::time::{Duration, Instant, SystemTime};
 
 pub(crate) async fn each_of_many_calls_gets_its_own_outcome(ground: Ground) {
     serve(ground.consume(0, &Lane::ALL).await);
@@ -15,10 +15,10 @@ pub(crate) async fn each_of_many_calls_gets_its_own_outcome(ground: Ground) {
     let envelopes = (0..300).map(|number| if number % 2 == 0 { write(LONG) } else { read(LONG) });
     let calls = envelopes.map(|envelope| {
         let gate = &ground.gate;
-        async move { (envelope.id, gate.call(envelope).await) }
+        async move { (envelope.id, outcome(&**gate, envelope).await) }
     });
-    for (id, outcome) in within(join_all(calls)).await {
-        assert_eq!(outcome.unwrap(), answer_to(id));
+    for (id, told) in within(join_all(calls)).await {
+        assert_eq!(told.unwrap(), answer_to(id));
     }
     ground.end().await;
 }
@@ -52,7 +52,7 @@ pub(crate) async fn one_key_for_two_requests_at_once_is_told_apart(ground: Groun
     let other =
         messages::Envelope { fingerprint: Some(Fingerprint::from_bytes([2; 16])), ..envelope.clone() };
     let reused = Outcome::Rejected(Rejection::IdempotencyKeyReused);
-    assert_eq!(within(ground.gate.call(other)).await.unwrap(), reused);
+    assert_eq!(within(outcome(&*ground.gate, other)).await.unwrap(), reused);
     answer(delivery).await;
     assert_eq!(within(first).await.unwrap().unwrap(), answer_to(envelope.id));
     ground.end().await;
@@ -105,4 +105,29 @@ pub(crate) async fn a_closed_bus_takes_nothing(ground: Ground) {
     let options = ConsumeOptions { worker: "late".to_owned(), lanes: vec![Lane::Read], prefetch: 1 };
     assert!(matches!(ground.workers[0].consume(options).await, Err(BusError::Closed)));
     delivery.receiver.ack().await.unwrap();
+}
+
+/// Every reply says when it was made; that it was made before it was asked for can only be a clock's fault.
+pub(crate) async fn replies_tell_of_a_clock_that_is_off(ground: Ground) {
+    let mut consumer = ground.consume(0, &[Lane::Write]).await;
+    assert_eq!(*ground.gate.clock().borrow(), Clock::Unknown);
+    for (offset, rounds, expected) in
+        [(0_i64, 1, "agrees"), (-5, 3, "ahead"), (0, 1, "agrees"), (5, 3, "behind")]
+    {
+        for _ in 0..rounds {
+            let calling = call(&ground.gate, write(LONG));
+            let delivery = next(&mut consumer).await;
+            let now = Timestamp::from(SystemTime::now()).as_micros();
+            let done = Timestamp::from_micros(now + offset * 1_000_000);
+            for id in ids(&delivery) {
+                let timing = Some(Timing { done, queued: 0, worked: 0 });
+                delivery.receiver.reply(Reply { id, outcome: answer_to(id), timing }).await.unwrap();
+            }
+            delivery.receiver.ack().await.unwrap();
+            within(calling).await.unwrap().unwrap();
+        }
+        let found = ground.gate.clock().borrow().to_string();
+        assert!(found.contains(expected), "{offset} s: {found}");
+    }
+    ground.end().await;
 }

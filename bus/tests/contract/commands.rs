@@ -2,7 +2,8 @@
 
 use bus::{Bus, BusError, Consumer, Delivery, Queue};
 use messages::{
-    Command, CommandId, Delivered, Document, Envelope, Outcome, Principal, Rejection, Reply, Timestamp,
+    Command, CommandId, Delivered, Document, Envelope, Handling, Outcome, Principal, Rejection, Reply,
+    Timestamp,
     precondition::Precondition,
     record::{ReadRecord, ReplaceRecord},
 };
@@ -31,6 +32,11 @@ pub(crate) fn write(patience: Duration) -> Envelope {
     envelope(command, patience)
 }
 
+/// A write that nobody waits for, and that must be done within this time.
+pub(crate) fn deferred(patience: Duration) -> Envelope {
+    Envelope { handling: Handling::Deferred, ..write(patience) }
+}
+
 /// A read that must be done within this time.
 pub(crate) fn read(patience: Duration) -> Envelope {
     let (collection, record) = names();
@@ -45,7 +51,12 @@ pub(crate) fn to(queue: Queue, make: impl Fn() -> Envelope) -> Envelope {
 /// Calls in the background.
 pub(crate) fn call(bus: &Arc<dyn Bus>, envelope: Envelope) -> Calling {
     let bus = Arc::clone(bus);
-    tokio::spawn(async move { bus.call(envelope).await })
+    tokio::spawn(async move { outcome(&*bus, envelope).await })
+}
+
+/// Calls, and returns the outcome alone.
+pub(crate) async fn outcome(bus: &dyn Bus, envelope: Envelope) -> Result<Outcome, BusError> {
+    bus.call(envelope).await.map(|reply| reply.outcome)
 }
 
 /// The answer of every worker here: it names the command.
@@ -71,7 +82,7 @@ pub(crate) async fn answer(delivery: Delivery) {
 /// Replies to all commands of a delivery.
 pub(crate) async fn reply(delivery: &Delivery) {
     let replies = ids(delivery).into_iter().map(|id| {
-        let reply = Reply { id, outcome: answer_to(id) };
+        let reply = Reply { id, outcome: answer_to(id), timing: None };
         delivery.receiver.reply(reply)
     });
     for replied in futures_util::future::join_all(replies).await {
@@ -105,6 +116,7 @@ fn envelope(command: Command, patience: Duration) -> Envelope {
         principal: Principal::Service,
         trace: None,
         fingerprint: None,
+        handling: Handling::Direct,
         command,
     }
 }

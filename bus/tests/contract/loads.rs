@@ -44,10 +44,11 @@ async fn call_all(gate: &Arc<dyn Bus>, envelopes: Vec<Envelope>) -> Vec<Calling>
             let mut calling = gate.call(envelope);
             let first = poll_fn(|context| Poll::Ready(calling.as_mut().poll(context))).await;
             handed_over.add_permits(1);
-            match first {
-                Poll::Ready(outcome) => outcome,
+            let reply = match first {
+                Poll::Ready(reply) => reply,
                 Poll::Pending => calling.await,
-            }
+            };
+            reply.map(|reply| reply.outcome)
         })
     });
     let calls = calls.collect();

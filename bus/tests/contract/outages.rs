@@ -1,7 +1,7 @@
 //! A broker of our own, to be killed and throttled.
 
 use crate::{
-    commands::{answer_to, call, ids, read, serve, to, write},
+    commands::{answer_to, call, ids, outcome, read, serve, to, write},
     ground::{blocking, connect, consume, down, next, up, within},
 };
 use bus::{AmqpBus, AmqpConfig, Bus, BusError, Lane};
@@ -52,7 +52,7 @@ async fn the_broker_may_be_killed_and_restarted() {
     serve(consumer);
     assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(pending.id));
     for envelope in [write(STARTING), read(STARTING)] {
-        assert_eq!(within(gate.call(envelope.clone())).await.unwrap(), answer_to(envelope.id));
+        assert_eq!(within(outcome(&*gate, envelope.clone())).await.unwrap(), answer_to(envelope.id));
     }
 }
 
@@ -96,11 +96,8 @@ async fn one_of_three_brokers_may_be_killed() {
     up(&worker).await;
     serve(consume(&worker, "worker", &Lane::ALL, 10).await);
     let everywhere = || {
-        let queues = Lane::ALL.into_iter().flat_map(Lane::queues);
-        queues.map(|queue| match queue.lane {
-            Lane::Write => to(queue, || write(STARTING)),
-            Lane::Read => to(queue, || read(STARTING)),
-        })
+        let writes = Lane::Write.queues().map(|queue| to(queue, || write(STARTING)));
+        writes.chain(Lane::Read.queues().map(|queue| to(queue, || read(STARTING))))
     };
     for killed in 0..3 {
         let mut node = nodes.remove(killed);
@@ -111,13 +108,13 @@ async fn one_of_three_brokers_may_be_killed() {
         let mut node = node.await;
         // Whoever was connected to that node is on its way to another.
         for envelope in everywhere() {
-            let outcome = loop {
-                match within(gate.call(envelope.clone())).await {
+            let told = loop {
+                match within(outcome(&*gate, envelope.clone())).await {
                     Err(BusError::Unreachable(_)) => up(&*gate).await,
                     other => break other,
                 }
             };
-            assert_eq!(outcome.unwrap(), answer_to(envelope.id), "node {killed} is down");
+            assert_eq!(told.unwrap(), answer_to(envelope.id), "node {killed} is down");
         }
         let node = blocking(move || {
             node.restart().unwrap();

@@ -3,8 +3,8 @@
 use super::{Account, password};
 use bus::Bus;
 use messages::{
-    Command, CommandId, Document, Envelope, Fingerprint, Outcome, Precondition, Principal, Rejection, Role,
-    UserName, precondition::Tags, record::ReplaceRecord,
+    Command, CommandId, Document, Envelope, Fingerprint, Handling, Outcome, Precondition, Principal,
+    Rejection, Role, UserName, precondition::Tags, record::ReplaceRecord,
 };
 use process::{Secret, Stopper};
 use sha2::{Digest, Sha256};
@@ -49,11 +49,12 @@ pub async fn ensure_first_admin(
             principal: Principal::Service,
             trace: None,
             fingerprint: Some(fingerprint),
+            handling: Handling::Direct,
             command: command.clone(),
         };
         let failure = tokio::select! {
             () = stopper.stopped() => return Ok(None),
-            answer = bus.call(envelope) => match answer {
+            answer = bus.call(envelope) => match answer.map(|reply| reply.outcome) {
                 Ok(Outcome::RecordCreated(_)) => return Ok(Some(created())),
                 Ok(Outcome::Rejected(Rejection::PreconditionFailed { .. })) => {
                     return Ok(Some(FirstAdmin::Existed));

@@ -48,7 +48,7 @@ impl Passwords {
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
         let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.places).acquire_owned()).await;
-        place.ok().and_then(Result::ok).ok_or_else(|| ServiceError::Overloaded.into())
+        place.ok().and_then(Result::ok).ok_or_else(|| ServiceError::Overloaded { seconds: 1 }.into())
     }
 }
 

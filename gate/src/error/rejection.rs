@@ -1,6 +1,6 @@
 //! What a storage worker refused.
 
-use super::{Effect, Problem};
+use super::{Effect, Problem, RequestError};
 use http::{StatusCode, header};
 use messages::{CollectionName, RecordId, Rejection};
 
@@ -45,12 +45,36 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
             "The Idempotency-Key was used for another request",
             "a key stands for one request: same method, path, body and conditions",
         ),
+        Rejection::Expired | Rejection::Cancelled | Rejection::Dead | Rejection::Unsupported => {
+            unexecuted(rejection)
+        }
+    }
+}
+
+/// What was never judged.
+fn unexecuted(rejection: &Rejection) -> Problem {
+    match rejection {
         Rejection::Expired => not_executed(
             "expired",
             "Not executed in time",
-            "the command reached no storage worker before its deadline and never takes effect",
+            "the command was not carried out before its deadline and never takes effect; another try takes \
+             another Idempotency-Key, if this one had one",
         ),
-        Rejection::Unsupported => not_executed(
+        Rejection::Cancelled => Problem::new(
+            StatusCode::CONFLICT,
+            "cancelled",
+            "Cancelled",
+            Effect::NotExecuted,
+            "the operation was cancelled before it took effect and never will",
+        ),
+        Rejection::Dead => Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "dead",
+            "Failed too often",
+            Effect::NotExecuted,
+            "no storage worker could carry the command out; it has no effect unless an operator replays it",
+        ),
+        _ => not_executed(
             "unsupported",
             "Not supported by the storage worker",
             "the storage worker is of a version that does not know the command; it never takes effect",
@@ -73,6 +97,9 @@ fn no_collection(name: &str) -> Problem {
 fn no_record(collection: &CollectionName, record: &RecordId) -> Problem {
     if *collection == CollectionName::collections() {
         return no_collection(record.as_str());
+    }
+    if *collection == CollectionName::dead_letters() {
+        return RequestError::LetterNotFound.problem();
     }
     if *collection == CollectionName::users() {
         return refuse(

@@ -37,6 +37,12 @@ pub(crate) enum RequestError {
     OperationNotFound,
     /// The operation is older than its receipt.
     OperationGone,
+    /// The operation was settled before it could be cancelled, or cannot be cancelled yet.
+    OperationNotCancelled { status: String },
+    /// No such dead letter.
+    LetterNotFound,
+    /// A dead letter that cannot be carried out as it is.
+    NotReplayable { detail: &'static str },
     /// No such session, or not one of this client.
     SessionNotFound,
 }
@@ -94,6 +100,13 @@ impl RequestError {
                 refuse(StatusCode::BAD_REQUEST, "invalid-header", "Invalid header", detail)
                     .member("header", *header)
             }
+            _ => self.about_what_is_named(),
+        }
+    }
+
+    /// What the path names is not there, or not so that this can be done to it.
+    fn about_what_is_named(&self) -> Problem {
+        match self {
             Self::OperationNotFound => refuse(
                 StatusCode::NOT_FOUND,
                 "operation-not-found",
@@ -106,6 +119,22 @@ impl RequestError {
                 "The operation is too old",
                 "its receipt is no longer kept; read the record itself",
             ),
+            Self::OperationNotCancelled { status } => refuse(
+                StatusCode::CONFLICT,
+                "operation-not-cancelled",
+                "The operation is not cancelled",
+                "it was settled before, or its deadline comes first; GET tells what became of it",
+            )
+            .member("operation_status", status.as_str()),
+            Self::LetterNotFound => refuse(
+                StatusCode::NOT_FOUND,
+                "dead-letter-not-found",
+                "No such dead letter",
+                "it was replayed or discarded, or was never there",
+            ),
+            Self::NotReplayable { detail } => {
+                refuse(StatusCode::CONFLICT, "not-replayable", "The letter cannot be replayed", *detail)
+            }
             Self::SessionNotFound => refuse(
                 StatusCode::NOT_FOUND,
                 "session-not-found",

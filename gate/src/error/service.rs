@@ -2,7 +2,7 @@
 
 use super::{Effect, Problem};
 use crate::sessions::SessionsError;
-use bus::BusError;
+use bus::{BusError, Clock};
 use http::{StatusCode, header};
 
 /// Why the service cannot answer.
@@ -12,14 +12,16 @@ pub(crate) enum ServiceError {
     SessionsUnavailable(SessionsError),
     /// An account was changed, but its sessions could not be ended.
     SessionsNotEnded(SessionsError),
-    /// The command never reached a queue.
-    BrokerUnavailable(BusError),
+    /// The command never reached a queue. `seconds`: when it may.
+    BrokerUnavailable { source: BusError, seconds: u64 },
+    /// This gate's clock is off: it would judge deadlines wrongly.
+    ClockOff(Clock),
     /// The command may take effect, now or later. `operation`: where to ask.
     OutcomeUnknown { source: BusError, operation: Option<String> },
     /// A read without an answer in time. It has no effect either way.
     ReadTimedOut(BusError),
-    /// More requests at once than the gate takes.
-    Overloaded,
+    /// More requests at once than the gate takes. `seconds`: when there may be room.
+    Overloaded { seconds: u64 },
     /// A failure of the gate itself.
     Internal(String),
 }
@@ -28,7 +30,7 @@ impl From<BusError> for ServiceError {
     fn from(error: BusError) -> Self {
         match error {
             BusError::Unreachable(_) | BusError::Unroutable(_) | BusError::Refused(_) | BusError::Closed => {
-                Self::BrokerUnavailable(error)
+                Self::BrokerUnavailable { source: error, seconds: 1 }
             }
             BusError::TimedOut(_) | BusError::Broken(_) => {
                 Self::OutcomeUnknown { source: error, operation: None }
@@ -53,10 +55,16 @@ impl ServiceError {
                     "the session store does not answer; send the request again",
                 )
             },
-            Self::BrokerUnavailable(_) => unavailable(
+            Self::BrokerUnavailable { seconds, .. } => unavailable(
                 "queue-unavailable",
                 "The queue takes no commands",
                 "the command was not queued and never takes effect",
+            )
+            .retry_after(*seconds),
+            Self::ClockOff(_) => unavailable(
+                "clock-off",
+                "This gate's clock is off",
+                "deadlines could not be kept; nothing was done; another gate may serve you",
             ),
             Self::OutcomeUnknown { operation, .. } => unknown(operation.as_deref()),
             Self::ReadTimedOut(_) => Problem::new(
@@ -67,11 +75,12 @@ impl ServiceError {
                 "no storage worker answered in time; a read has no effect and can be repeated",
             )
             .retry_after(1),
-            Self::Overloaded => unavailable(
+            Self::Overloaded { seconds } => unavailable(
                 "overloaded",
                 "Too many requests at once",
                 "the service is at its limit of concurrent requests; nothing was done",
-            ),
+            )
+            .retry_after(*seconds),
             Self::Internal(_) => Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -88,13 +97,14 @@ impl ServiceError {
             Self::SessionsUnavailable(error) | Self::SessionsNotEnded(error) => {
                 tracing::warn!(error.message = %error, "sessions unavailable: {error}");
             }
-            Self::BrokerUnavailable(error) | Self::ReadTimedOut(error) => {
+            Self::BrokerUnavailable { source: error, .. } | Self::ReadTimedOut(error) => {
                 tracing::warn!(error.message = %error, "command not executed: {error}");
             }
+            Self::ClockOff(clock) => tracing::error!(error.message = %clock, "this gate's clock is {clock}"),
             Self::OutcomeUnknown { source, .. } => {
                 tracing::warn!(error.message = %source, "outcome unknown: {source}");
             }
-            Self::Overloaded => tracing::warn!("too many requests at once"),
+            Self::Overloaded { .. } => tracing::warn!("too many requests at once"),
             Self::Internal(error) => tracing::error!(error.message = error, "internal error: {error}"),
         }
     }

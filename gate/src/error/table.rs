@@ -3,7 +3,7 @@
 use super::{AccessError, ApiError, Effect, RequestError, ServiceError, problem::TYPE_PREFIX};
 use crate::sessions::SessionsError;
 use axum::response::IntoResponse;
-use bus::BusError;
+use bus::{BusError, Clock};
 use messages::{CollectionName, Rejection};
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ fn requests() -> Vec<Row> {
         (E::BodyBrokeOff, 400, "body-broke-off"),
         (E::OperationNotFound, 404, "operation-not-found"),
         (E::OperationGone, 410, "operation-gone"),
+        (E::OperationNotCancelled { status: text() }, 409, "operation-not-cancelled"),
+        (E::LetterNotFound, 404, "dead-letter-not-found"),
+        (E::NotReplayable { detail: "why" }, 409, "not-replayable"),
         (E::SessionNotFound, 404, "session-not-found"),
     ];
     rows.into_iter().map(|(error, status, kind)| (error.into(), status, kind, NotExecuted)).collect()
@@ -69,7 +72,8 @@ fn service() -> Vec<Row> {
         (bus(BusError::TimedOut(Duration::ZERO)), 504, "outcome-unknown", Unknown),
         (bus(BusError::Broken("why".into())), 504, "outcome-unknown", Unknown),
         (E::ReadTimedOut(BusError::Closed).into(), 504, "read-timed-out", NotExecuted),
-        (E::Overloaded.into(), 503, "overloaded", NotExecuted),
+        (E::Overloaded { seconds: 3 }.into(), 503, "overloaded", NotExecuted),
+        (E::ClockOff(Clock::Ahead(Duration::from_secs(5))).into(), 503, "clock-off", NotExecuted),
         (ApiError::internal("secret"), 500, "internal", Unknown),
     ]
 }
@@ -93,6 +97,8 @@ fn rejections() -> Vec<Row> {
         (R::IdempotencyKeyReused, 422, "idempotency-key-reused", Rejected),
         (R::Expired, 503, "expired", NotExecuted),
         (R::Unsupported, 503, "unsupported", NotExecuted),
+        (R::Cancelled, 409, "cancelled", NotExecuted),
+        (R::Dead, 500, "dead", NotExecuted),
     ];
     rows.into_iter().map(|(error, status, kind, effect)| (error.into(), status, kind, effect)).collect()
 }
@@ -124,8 +130,8 @@ fn every_problem_has_its_status_type_and_outcome_and_is_documented() {
 
 #[test]
 fn an_unknown_outcome_says_where_to_ask() {
-    let error =
-        ApiError::from(BusError::TimedOut(Duration::ZERO)).about_operation("/v1/operations/x".to_owned());
+    let (source, operation) = (BusError::TimedOut(Duration::ZERO), Some("/v1/operations/x".to_owned()));
+    let error = ApiError::from(ServiceError::OutcomeUnknown { source, operation });
     let problem = error.problem();
     assert_eq!(problem.headers["location"], "/v1/operations/x");
     assert_eq!(problem.members["operation"], "/v1/operations/x");

@@ -46,6 +46,14 @@ impl Caller {
         }
         Err(AccessError::Forbidden { detail: "accounts are managed by admins" }.into())
     }
+
+    /// Refuses everybody but operators and admins.
+    pub(crate) fn must_be_operator(&self) -> Result<(), ApiError> {
+        if self.is_admin() || self.session.user.roles.contains(&Role::Operator) {
+            return Ok(());
+        }
+        Err(AccessError::Forbidden { detail: "dead letters take an operator" }.into())
+    }
 }
 
 impl FromRequestParts<Arc<Gate>> for Caller {

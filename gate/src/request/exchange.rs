@@ -24,6 +24,7 @@ struct Inner {
     caller: OnceLock<UserName>,
     command: OnceLock<CommandId>,
     queued_micros: AtomicU64,
+    worked_micros: AtomicU64,
 }
 
 impl Exchange {
@@ -37,6 +38,7 @@ impl Exchange {
             caller: OnceLock::new(),
             command: OnceLock::new(),
             queued_micros: AtomicU64::new(0),
+            worked_micros: AtomicU64::new(0),
         }))
     }
 
@@ -72,14 +74,22 @@ impl Exchange {
         let _ = self.0.command.set(command);
     }
 
-    /// How long it waited for outcomes.
+    /// How long its commands were on their way, there and back.
     pub(crate) fn queued(&self) -> Duration {
         Duration::from_micros(self.0.queued_micros.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn waited(&self, time: Duration) {
+    /// How long storage workers were at them.
+    pub(crate) fn worked(&self) -> Duration {
+        Duration::from_micros(self.0.worked_micros.load(Ordering::Relaxed))
+    }
+
+    /// It waited for a command, on which a storage worker spent so many microseconds of that.
+    pub(crate) fn waited(&self, time: Duration, worked: u64) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.0.queued_micros.fetch_add(micros, Ordering::Relaxed);
+        let worked = worked.min(micros);
+        self.0.queued_micros.fetch_add(micros - worked, Ordering::Relaxed);
+        self.0.worked_micros.fetch_add(worked, Ordering::Relaxed);
     }
 }
 

@@ -23,11 +23,16 @@ pub(crate) fn read<T: DeserializeOwned>(document: &Document) -> Result<T, Reques
     })
 }
 
-/// One step of a JSON Pointer (RFC 6901).
+/// A JSON Pointer (RFC 6901) through these members.
+pub(crate) fn pointer<'a>(members: impl IntoIterator<Item = &'a String>) -> String {
+    let escaped = |key: &String| key.replace('~', "~0").replace('/', "~1");
+    members.into_iter().flat_map(|key| ["/".to_owned(), escaped(key)]).collect()
+}
+
 fn token(segment: &Segment) -> String {
     match segment {
         Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Map { key } => pointer([key]),
         Segment::Enum { .. } | Segment::Unknown => String::new(),
     }
 }
@@ -41,7 +46,6 @@ mod tests {
     fn what_is_wrong_is_pointed_at() {
         for (text, at) in [
             ("[]", ""),
-            ("{\"redaers\":[]}", "/redaers"),
             ("{\"buckets\":\"16\"}", "/buckets"),
             ("{\"readers\":[\"authenticated\",\"everyone\"]}", "/readers/1"),
         ] {

@@ -1,24 +1,50 @@
-//! What a client would like to be answered (RFC 7240).
+//! What a client would like to be answered, and when (RFC 7240).
 
 use http::{HeaderMap, HeaderValue};
 use messages::record::Answer;
+use std::time::Duration;
 
 /// Says that a preference was honoured.
 pub(crate) const APPLIED: (&str, HeaderValue) =
     ("preference-applied", HeaderValue::from_static("return=representation"));
+/// The longest that a client may wait for what is deferred.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// When a client would like to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// When the outcome is there.
+    Direct,
+    /// Once the command is sure to be kept, and at best with its outcome, if that comes within this time.
+    Deferred(Duration),
+}
 
 /// `return=representation`, or its absence. Preferences that are unknown are ignored, as the RFC wants it.
 pub(crate) fn answer(headers: &HeaderMap) -> Answer {
-    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let mut preferences = values.flat_map(|value| value.split(',')).map(|one| {
-        let (name, value) = one.split(';').next().unwrap_or_default().split_once('=')?;
-        Some((name.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned()))
-    });
-    // Of repeated preferences the first counts.
-    match preferences.find_map(|one| one.filter(|(name, _)| name == "return")) {
-        Some((_, value)) if value == "representation" => Answer::Document,
+    match find(headers, "return").as_deref() {
+        Some("representation") => Answer::Document,
         _ => Answer::Minimal,
     }
+}
+
+/// `respond-async`, and `wait` in seconds, which implies it; a `wait` that is no number is ignored.
+pub(crate) fn course(headers: &HeaderMap) -> Course {
+    let wait = find(headers, "wait").and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    match (wait, find(headers, "respond-async")) {
+        (None, None) => Course::Direct,
+        (wait, _) => Course::Deferred(wait.unwrap_or_default().min(LONGEST_WAIT)),
+    }
+}
+
+/// The value of a preference; of repeated ones the first counts.
+fn find(headers: &HeaderMap, wanted: &str) -> Option<String> {
+    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = values.flat_map(|value| value.split(',')).map(|one| {
+        let one = one.split(';').next().unwrap_or_default();
+        let (name, value) = one.split_once('=').unwrap_or((one, ""));
+        (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned())
+    });
+    preferences.find_map(|(name, value)| (name == wanted).then_some(value))
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub(super) async fn read_collection(
 ) -> Result<Response, ApiError> {
     let precondition = conditions::parse(&method, &headers)?;
     let (system, id) = (CollectionName::collections(), collection.record_id());
-    let record = records::read(&gate, &caller, system, id, &precondition).await?;
+    let record = records::read(&gate, &caller, system, id).await?;
     Ok(match records::judge(&precondition, &record)? {
         Fresh::Unchanged => answer::not_modified(&record),
         Fresh::New => answer::of_record(&record, answer::json(&record.document)),
@@ -134,6 +134,10 @@ pub(super) async fn delete_collection(
 /// With every member that has a default.
 fn normalised(document: &Document) -> Result<Document, ApiError> {
     let settings: CollectionSettings = fields::read_object(document)?;
+    if let Some(unknown) = settings.unknown.keys().next() {
+        let (pointer, detail) = (fields::pointer([unknown]), format!("there is no setting {unknown:?}"));
+        return Err(RequestError::InvalidDocument { pointer, detail }.into());
+    }
     if let Some((pointer, detail)) = settings.fault() {
         let (pointer, detail) = (pointer.to_owned(), detail.to_owned());
         return Err(RequestError::InvalidDocument { pointer, detail }.into());

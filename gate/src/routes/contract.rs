@@ -30,6 +30,7 @@ pub(super) async fn show_map() -> Response {
         "collections": "/v1/collections",
         "records": "/v1/collections/{collection}/records",
         "operations": "/v1/operations/{operation}",
+        "dead_letters": "/v1/dead-letters",
     }))
     .into_response()
 }

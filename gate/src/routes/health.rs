@@ -2,7 +2,7 @@
 
 use crate::gate::Gate;
 use axum::{Json, extract::State, response::Response};
-use bus::Health;
+use bus::{Clock, Health};
 use http::StatusCode;
 use serde::Serialize;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ struct Readiness {
 #[derive(Serialize)]
 struct Dependencies {
     queue: Dependency,
+    clock: Dependency,
     sessions: Dependency,
 }
 
@@ -37,16 +38,20 @@ pub(super) async fn is_ready(State(gate): State<Arc<Gate>>) -> Response {
         Health::Up => Dependency::up(),
         Health::Down(why) => Dependency::down(why.clone()),
     };
+    let clock = match *gate.bus.clock().borrow() {
+        Clock::Agrees => Dependency::up(),
+        clock => Dependency::down(format!("this gate's clock is {clock}")),
+    };
     let sessions = match gate.sessions.check().await {
         Ok(()) => Dependency::up(),
         Err(error) => Dependency::down(error.to_string()),
     };
-    let (code, status) = match queue.ok && sessions.ok {
+    let (code, status) = match queue.ok && clock.ok && sessions.ok {
         _ if gate.stopper.is_stopped() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    let dependencies = Dependencies { queue, sessions };
+    let dependencies = Dependencies { queue, clock, sessions };
     super::session::private(code, Json(Readiness { status, dependencies }))
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     account::{Account, check_strength},
-    error::{AccessError, ApiError, RequestError, ServiceError},
+    error::{AccessError, ApiError, RequestError},
     gate::{Gate, unexpected},
     request::{body::JsonBody, caller::Caller, fields, idempotency::Identity, path::Named},
 };
@@ -69,7 +69,7 @@ async fn replace(gate: &Gate, caller: &Caller, name: &UserName, hash: &str) -> R
             done => return done,
         }
     }
-    Err(ServiceError::Overloaded.into())
+    Err(gate.overloaded().into())
 }
 
 /// Guessed as slowly here as at log-in.

@@ -110,6 +110,11 @@ pub(super) fn answer<T: Serialize>(
 }
 
 impl Page {
+    /// The first so many records, whole.
+    pub(super) fn first(limit: u32) -> Self {
+        Self { limit, after: None, fields: Vec::new() }
+    }
+
     /// From the query of a request for a list of this collection.
     pub(super) fn parse(uri: &Uri, gate: &Gate, collection: &CollectionName) -> Result<Self, RequestError> {
         let Query(parameters) = Query::<Parameters>::try_from_uri(uri)

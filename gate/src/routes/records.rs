@@ -1,9 +1,9 @@
 //! Records: create, read, replace, patch, delete.
 
-use super::answer;
+use super::{answer, operations};
 use crate::{
     error::ApiError,
-    gate::{Gate, unexpected},
+    gate::{Change, Gate, unexpected},
     request::{
         body::{JsonBody, PatchBody},
         caller::Caller,
@@ -42,11 +42,13 @@ pub(super) async fn create_record(
     }
     let identity = Identity::of(&caller.principal(), &method, uri.path(), &headers, &body.bytes)?;
     let command = CreateRecord { collection: collection.clone(), document: body.document.clone() };
-    match gate.carry_out(&caller, identity, Command::CreateRecord(command)).await? {
-        Outcome::RecordCreated(written) => {
+    let change = gate.change(&caller, identity, Command::CreateRecord(command), prefer::course(&headers));
+    match change.await? {
+        Change::Accepted(operation) => Ok(operations::accepted(&gate, &operation)),
+        Change::Done(Outcome::RecordCreated(written)) => {
             Ok(changed(StatusCode::CREATED, &collection, &written, wanted(&headers, Some(&body.document))))
         }
-        outcome => Err(unexpected(&outcome)),
+        Change::Done(outcome) => Err(unexpected(&outcome)),
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) async fn read_record(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let precondition = conditions::parse(&method, &headers)?;
-    let record = read(&gate, &caller, collection, record, &precondition).await?;
+    let record = read(&gate, &caller, collection, record).await?;
     Ok(match judge(&precondition, &record)? {
         Fresh::Unchanged => answer::not_modified(&record),
         Fresh::New => answer::of_record(&record, answer::json(&record.document)),
@@ -81,10 +83,16 @@ pub(super) async fn replace_record(
     let document = body.document.clone();
     let command = ReplaceRecord { collection: collection.clone(), record, document, precondition };
     let document = wanted(&headers, Some(&body.document));
-    match gate.carry_out(&caller, identity, Command::ReplaceRecord(command)).await? {
-        Outcome::RecordCreated(written) => Ok(changed(StatusCode::CREATED, &collection, &written, document)),
-        Outcome::RecordReplaced(written) => Ok(changed(StatusCode::OK, &collection, &written, document)),
-        outcome => Err(unexpected(&outcome)),
+    let change = gate.change(&caller, identity, Command::ReplaceRecord(command), prefer::course(&headers));
+    match change.await? {
+        Change::Accepted(operation) => Ok(operations::accepted(&gate, &operation)),
+        Change::Done(Outcome::RecordCreated(written)) => {
+            Ok(changed(StatusCode::CREATED, &collection, &written, document))
+        }
+        Change::Done(Outcome::RecordReplaced(written)) => {
+            Ok(changed(StatusCode::OK, &collection, &written, document))
+        }
+        Change::Done(outcome) => Err(unexpected(&outcome)),
     }
 }
 
@@ -103,12 +111,14 @@ pub(super) async fn patch_record(
     let answer = prefer::answer(&headers);
     let command =
         PatchRecord { collection: collection.clone(), record, patch: body.patch, precondition, answer };
-    match gate.carry_out(&caller, identity, Command::PatchRecord(command)).await? {
-        Outcome::RecordPatched(written) => {
+    let change = gate.change(&caller, identity, Command::PatchRecord(command), prefer::course(&headers));
+    match change.await? {
+        Change::Accepted(operation) => Ok(operations::accepted(&gate, &operation)),
+        Change::Done(Outcome::RecordPatched(written)) => {
             let document = wanted(&headers, written.document.as_ref());
             Ok(changed(StatusCode::OK, &collection, &written, document))
         }
-        outcome => Err(unexpected(&outcome)),
+        Change::Done(outcome) => Err(unexpected(&outcome)),
     }
 }
 
@@ -124,12 +134,14 @@ pub(super) async fn delete_record(
     let precondition = conditions::parse(&method, &headers)?;
     let identity = Identity::of(&caller.principal(), &method, uri.path(), &headers, b"")?;
     let command = DeleteRecord { collection, record, precondition };
-    match gate.carry_out(&caller, identity, Command::DeleteRecord(command)).await? {
-        Outcome::RecordDeleted(deleted) => {
+    let change = gate.change(&caller, identity, Command::DeleteRecord(command), prefer::course(&headers));
+    match change.await? {
+        Change::Accepted(operation) => Ok(operations::accepted(&gate, &operation)),
+        Change::Done(Outcome::RecordDeleted(deleted)) => {
             let version = deleted.version.as_i64().to_string();
             Ok((StatusCode::NO_CONTENT, [("record-version", version)]).into_response())
         }
-        outcome => Err(unexpected(&outcome)),
+        Change::Done(outcome) => Err(unexpected(&outcome)),
     }
 }
 
@@ -141,23 +153,16 @@ pub(super) enum Fresh {
     New,
 }
 
-/// Reads a record for a caller. That there is none fails a precondition that wants one.
+/// Reads a record for a caller. That there is none is told whatever the precondition (RFC 9110 §13.2.1).
 pub(super) async fn read(
     gate: &Gate,
     caller: &Caller,
     collection: CollectionName,
     record: RecordId,
-    precondition: &Precondition,
 ) -> Result<Record, ApiError> {
-    match gate.look_up(caller, Command::ReadRecord(ReadRecord { collection, record })).await {
-        Ok(Outcome::RecordRead(record)) => Ok(record),
-        Ok(outcome) => Err(unexpected(&outcome)),
-        Err(ApiError::Rejected(Rejection::RecordNotFound { .. }))
-            if precondition.judge(None) == Verdict::Failed =>
-        {
-            Err(Rejection::PreconditionFailed { current: None }.into())
-        }
-        Err(error) => Err(error),
+    match gate.look_up(caller, Command::ReadRecord(ReadRecord { collection, record })).await? {
+        Outcome::RecordRead(record) => Ok(record),
+        outcome => Err(unexpected(&outcome)),
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) async fn read_user(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let precondition = conditions::parse(&method, &headers)?;
-    let record = records::read(&gate, &caller, CollectionName::users(), name.record_id(), &precondition);
+    let record = records::read(&gate, &caller, CollectionName::users(), name.record_id());
     let record = record.await?;
     let account: Account =
         record.document.read().map_err(|error| ApiError::internal(format!("account {name}: {error}")))?;
@@ -165,7 +165,7 @@ async fn replace(
             done => return done,
         }
     }
-    Err(ServiceError::Overloaded.into())
+    Err(gate.overloaded().into())
 }
 
 /// Only if the account is still as it was read.

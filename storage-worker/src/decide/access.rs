@@ -4,7 +4,7 @@ use crate::{
     decide::{Collection, Rules},
     store::Row,
 };
-use messages::{CollectionName, CollectionSettings, Principal, RecordId, Rejection, UserName};
+use messages::{CollectionName, CollectionSettings, Principal, RecordId, Rejection, Role, UserName};
 
 /// What a command does to a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,7 @@ pub fn check(
         }
         Rules::Collections => settings_of(principal, access, collection, id, current),
         Rules::Users => accounts(principal, access, id),
+        Rules::DeadLetters => letters(principal, access),
     }
 }
 
@@ -87,6 +88,14 @@ fn accounts(principal: &Principal, access: Access, id: &RecordId) -> Result<(), 
     }
 }
 
+/// Letters hold other people's documents: operators alone read, edit and discard them.
+fn letters(principal: &Principal, access: Access) -> Result<(), Rejection> {
+    match (principal, access) {
+        (Principal::User(user), _) if user.roles.contains(&Role::Operator) => Ok(()),
+        _ => Err(Rejection::Forbidden { detail: "dead letters take an operator".to_owned() }),
+    }
+}
+
 fn owns(principal: &Principal, settings: &CollectionSettings, creator: &UserName) -> bool {
     principal.name() == *creator || principal.is_among(&settings.owners)
 }
@@ -104,6 +113,7 @@ mod tests {
     #[test]
     fn each_grant_allows_what_it_says_and_no_more() {
         let settings = CollectionSettings {
+            unknown: serde_json::Map::new(),
             readers: vec!["group:staff".parse().unwrap()],
             writers: vec!["user:wim".parse().unwrap()],
             owners: vec!["group:heads".parse().unwrap()],

@@ -39,6 +39,8 @@ pub enum Rules {
     Collections,
     /// The system collection of accounts.
     Users,
+    /// The system collection of dead letters.
+    DeadLetters,
 }
 
 impl Collection {
@@ -50,6 +52,11 @@ impl Collection {
     /// The system collection of accounts.
     pub fn users() -> Self {
         Self::system(CollectionName::users(), Rules::Users)
+    }
+
+    /// The system collection of dead letters.
+    pub fn dead_letters() -> Self {
+        Self::system(CollectionName::dead_letters(), Rules::DeadLetters)
     }
 
     /// The collection that a row of [`Collection::collections`] describes; `None` if it is dropped or unreadable.
@@ -80,7 +87,7 @@ impl Collection {
     pub fn fault(&self, document: &Document, current: Option<&Row>) -> Option<Rejection> {
         match self.rules {
             Rules::Collections => settings_fault(document, current),
-            Rules::Records { .. } | Rules::Users => None,
+            Rules::Records { .. } | Rules::Users | Rules::DeadLetters => None,
         }
     }
 

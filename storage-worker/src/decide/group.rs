@@ -1,13 +1,15 @@
 //! Many commands of one bucket, decided in order as if each were alone, and written together.
 
 use crate::{
-    decide::{Collection, Decision, record},
-    store::{Change, Group, Receipt, Row, Rows},
+    decide::{
+        Collection, Decision,
+        operation::{self, closing_mark, is_closing_mark},
+        record,
+    },
+    store::{Change, Group, Receipt, ReceiptChange, Row, Rows},
 };
 use messages::{
-    Command, CommandId, ETag, Envelope, Outcome, RecordId, Rejection, Timestamp, Version,
-    command::{CloseOperation, KEYED_RECEIPT_LIFETIME, RECEIPT_LIFETIME},
-    outcome::RecordWritten,
+    Command, CommandId, Envelope, Handling, Outcome, RecordId, Rejection, Timestamp, Version,
     record::{Answer, CreateRecord},
 };
 use std::{
@@ -44,8 +46,21 @@ pub struct Plan {
 }
 
 impl Asked {
-    /// The row it turns on.
+    /// The row it turns on. To close an operation takes a look at the record only where that is its receipt: one that
+    /// cannot be read must not keep the commands on it from being closed.
     pub fn row(&self) -> Option<RecordId> {
+        match &self.envelope.command {
+            Command::CloseOperation(command)
+                if !command.operation.creates && matches!(self.target, Target::Collection(_)) =>
+            {
+                None
+            }
+            _ => self.about(),
+        }
+    }
+
+    /// The row that its receipt names.
+    fn about(&self) -> Option<RecordId> {
         match self.target {
             Target::Collection(_) => self.envelope.record(),
             Target::Missing => Some(self.envelope.command.collection().record_id()),
@@ -55,18 +70,26 @@ impl Asked {
     /// Whose receipt settles it: its own, or that of the operation it closes.
     pub fn receipt(&self) -> CommandId {
         match &self.envelope.command {
-            Command::CloseOperation(command) => command.operation,
+            Command::CloseOperation(command) => command.operation.id,
             _ => self.envelope.id,
         }
     }
 
     /// Whether it creates a record under an id minted for it, so that the record can be its receipt. With an
-    /// Idempotency-Key the id is a client's after all.
+    /// Idempotency-Key the id is a client's after all; and what is not carried out at once can be cancelled.
     pub fn mints(&self) -> Option<&CreateRecord> {
+        let Envelope { fingerprint, handling, .. } = &self.envelope;
         match &self.envelope.command {
-            Command::CreateRecord(command) if self.envelope.fingerprint.is_none() => Some(command),
+            Command::CreateRecord(command) if fingerprint.is_none() && *handling == Handling::Direct => {
+                Some(command)
+            }
             _ => None,
         }
+    }
+
+    /// Whether this receipt, although it is there, does not settle it: an operator replays what is dead.
+    fn replays(&self, receipt: &Receipt) -> bool {
+        self.envelope.handling == Handling::Replay && receipt.outcome == Outcome::Rejected(Rejection::Dead)
     }
 
     /// Whether it settles another command.
@@ -100,29 +123,30 @@ struct Fold {
     receipts: HashMap<CommandId, Receipt>,
     /// Changed records, and the versions that are stored of them.
     replaced: BTreeMap<RecordId, Option<Version>>,
-    written: Vec<(CommandId, Duration)>,
+    /// Commands that get a receipt, how long it is kept, and whether it replaces one that says `dead`.
+    written: Vec<(CommandId, Duration, bool)>,
 }
 
 impl Fold {
     fn settle(&mut self, asked: &Asked) -> Option<Outcome> {
-        if let Some(receipt) = self.receipts.get(&asked.receipt()) {
+        let found = self.receipts.get(&asked.receipt());
+        if let Some(receipt) = found.filter(|receipt| !asked.replays(receipt)) {
             return Some(self.answer_again(asked, receipt));
         }
+        let replaces_dead = found.is_some();
         let decision = self.decide(asked)?;
         if let Some(next) = decision.next {
             let before = self.rows.insert(next.id.clone(), next.clone());
             self.replaced.entry(next.id).or_insert(before.map(|row| row.version));
         }
-        // A closed operation may have had a key, under which its client can try again for a day.
-        let long = asked.closes() || asked.envelope.fingerprint.is_some();
-        let lifetime = if long { KEYED_RECEIPT_LIFETIME } else { RECEIPT_LIFETIME };
+        let lifetime = operation::receipt_lifetime(&asked.envelope, self.now);
         let receipt = Receipt {
             command: asked.receipt(),
-            record: asked.row()?,
+            record: asked.about()?,
             outcome: without_document(decision.outcome.clone()),
             fingerprint: asked.envelope.fingerprint,
         };
-        self.written.push((receipt.command, lifetime));
+        self.written.push((receipt.command, lifetime, replaces_dead));
         self.receipts.insert(receipt.command, receipt);
         Some(decision.outcome)
     }
@@ -138,7 +162,7 @@ impl Fold {
             Target::Collection(collection) => collection,
         };
         if let Command::CloseOperation(command) = &asked.envelope.command {
-            return Some(self.close(command, current));
+            return Some(operation::close(command, current, self.now));
         }
         let decided = if asked.is_late(self.now) {
             Rejection::Expired.into()
@@ -168,48 +192,16 @@ impl Fold {
                 Decision { next: None, outcome }
             }
             (None, Decision { next: None, outcome }) => {
-                Decision { next: Some(self.closing_mark(minted.id)), outcome }
+                Decision { next: Some(closing_mark(minted.id, self.now)), outcome }
             }
             (None, done) => done,
         }
     }
 
-    fn close(&self, command: &CloseOperation, current: Option<&Row>) -> Decision {
-        match current {
-            Some(row) if command.creates && !is_closing_mark(row) => {
-                let hash = row.document.as_ref().map_or(0, messages::Document::hash);
-                let outcome = Outcome::RecordCreated(RecordWritten {
-                    id: row.id.clone(),
-                    etag: ETag { version: row.version, hash },
-                    created: row.created,
-                    modified: row.modified,
-                    document: None,
-                });
-                Decision { next: None, outcome }
-            }
-            None if command.creates => Decision {
-                next: Some(self.closing_mark(command.record.clone())),
-                outcome: Outcome::Rejected(Rejection::Expired),
-            },
-            _ => Rejection::Expired.into(),
-        }
-    }
-
-    fn closing_mark(&self, id: RecordId) -> Row {
-        Row {
-            id,
-            version: Version::FIRST,
-            created: self.now,
-            modified: self.now,
-            owner: messages::Principal::Service.name(),
-            document: None,
-        }
-    }
-
     /// What the first attempt was answered; the document only if the record still has that version.
     fn answer_again(&self, asked: &Asked, receipt: &Receipt) -> Outcome {
-        let expired = receipt.outcome == Outcome::Rejected(Rejection::Expired);
-        if !asked.closes() && !expired && receipt.fingerprint != asked.envelope.fingerprint {
+        let closed = matches!(&receipt.outcome, Outcome::Rejected(rejection) if rejection.is_closed());
+        if !asked.closes() && !closed && receipt.fingerprint != asked.envelope.fingerprint {
             return Outcome::Rejected(Rejection::IdempotencyKeyReused);
         }
         let mut outcome = receipt.outcome.clone();
@@ -229,14 +221,11 @@ impl Fold {
         let changes = self.replaced.into_iter();
         let changes = changes.filter_map(|(id, replaces)| Some(Change { row: rows.remove(&id)?, replaces }));
         let written = self.written.into_iter();
-        let receipts = written.filter_map(|(id, lifetime)| Some((receipts.remove(&id)?, lifetime)));
+        let receipts = written.filter_map(|(id, kept, replaces_dead)| {
+            Some(ReceiptChange { receipt: receipts.remove(&id)?, kept, replaces_dead })
+        });
         Plan { group: Group { changes: changes.collect(), receipts: receipts.collect() }, outcomes }
     }
-}
-
-/// Only closing makes a deleted row of the first version: deleting a record makes a later one.
-fn is_closing_mark(row: &Row) -> bool {
-    row.document.is_none() && row.version == Version::FIRST
 }
 
 fn without_document(mut outcome: Outcome) -> Outcome {

@@ -5,12 +5,12 @@ use crate::{
         Collection, Rules,
         group::{Asked, Plan, Target, fold},
     },
-    store::{Group, Receipt, Row, Rows},
+    store::{Group, Receipt, ReceiptChange, Row, Rows},
 };
 use messages::{
-    Command, CommandId, Document, Envelope, Fingerprint, Outcome, Precondition, Principal, RecordId,
-    Rejection, Timestamp, Version,
-    command::CloseOperation,
+    Closing, Command, CommandId, Document, Envelope, Fingerprint, Handling, OperationKey, Outcome,
+    Precondition, Principal, RecordId, Rejection, Timestamp, Version,
+    operation::CloseOperation,
     precondition::Tags,
     record::{Answer, CreateRecord, DeleteRecord, Patch, PatchRecord, ReplaceRecord},
 };
@@ -45,8 +45,10 @@ impl Bucket {
             let before = self.records.insert(change.row.id.clone(), change.row);
             assert_eq!(before.map(|row| row.version), change.replaces);
         }
-        for (receipt, _) in group.receipts {
-            assert!(self.receipts.insert(receipt.command, receipt).is_none(), "two receipts of one command");
+        for ReceiptChange { receipt, replaces_dead, .. } in group.receipts {
+            let before = self.receipts.insert(receipt.command, receipt).map(|receipt| receipt.outcome);
+            let expected = replaces_dead.then_some(Outcome::Rejected(Rejection::Dead));
+            assert_eq!(before, expected, "two receipts of one command");
         }
     }
 
@@ -102,17 +104,27 @@ fn command() -> impl Strategy<Value = Command> {
         (record(), precondition()).prop_map(move |(record, precondition)| {
             Command::DeleteRecord(DeleteRecord { collection: name(), record, precondition })
         }),
-        (0..12_u128, record()).prop_map(move |(operation, record)| {
-            let operation = CommandId::new(Uuid::from_u128(operation));
-            Command::CloseOperation(CloseOperation { operation, collection: name(), record, creates: false })
+        (0..12_u128, record(), closing()).prop_map(move |(operation, record, closing)| {
+            let id = CommandId::new(Uuid::from_u128(operation));
+            let operation = OperationKey { id, collection: name(), record, creates: false };
+            Command::CloseOperation(CloseOperation { operation, closing })
         }),
     ]
 }
 
+fn closing() -> impl Strategy<Value = Closing> {
+    prop_oneof![Just(Closing::Expired), Just(Closing::Cancelled), Just(Closing::Dead)]
+}
+
+fn handling() -> impl Strategy<Value = Handling> {
+    prop_oneof![4 => Just(Handling::Direct), 1 => Just(Handling::Deferred), 1 => Just(Handling::Replay)]
+}
+
 /// Few ids, so that copies of a command and retries under one key meet; some are late.
 fn asked() -> impl Strategy<Value = Asked> {
-    (0..12_u128, command(), prop_oneof![9 => Just(2_000_000), 1 => Just(1)], proptest::option::of(0..2_u8))
-        .prop_map(|(id, command, deadline, key)| Asked {
+    let deadline = prop_oneof![9 => Just(2_000_000), 1 => Just(1)];
+    (0..12_u128, command(), deadline, proptest::option::of(0..2_u8), handling()).prop_map(
+        |(id, command, deadline, key, handling)| Asked {
             envelope: Envelope {
                 id: CommandId::new(Uuid::from_u128(id)),
                 issued: Timestamp::from_micros(1),
@@ -120,10 +132,12 @@ fn asked() -> impl Strategy<Value = Asked> {
                 principal: Principal::Service,
                 trace: None,
                 fingerprint: key.map(|key| Fingerprint::from_bytes([key; 16])),
+                handling,
                 command,
             },
             target: Target::Collection(collection()),
-        })
+        },
+    )
 }
 
 proptest! {

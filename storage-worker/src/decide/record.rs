@@ -35,9 +35,10 @@ pub fn decide(
         Command::ReplaceRecord(command) => change.replace(command),
         Command::PatchRecord(command) => change.patch(command),
         Command::DeleteRecord(command) => change.delete(command),
-        Command::ReadRecord(_) | Command::ListRecords(_) | Command::CloseOperation(_) => {
-            Err(Rejection::Unsupported)
-        }
+        Command::ReadRecord(_)
+        | Command::ListRecords(_)
+        | Command::ReadOperation(_)
+        | Command::CloseOperation(_) => Err(Rejection::Unsupported),
     };
     decided.unwrap_or_else(Decision::reject)
 }

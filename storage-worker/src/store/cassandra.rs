@@ -21,7 +21,7 @@ pub use migrate::migrate;
 
 use super::{BucketId, Committed, Group, Row, Rows, Store, StoreError, View, group::check_creates};
 use async_trait::async_trait;
-use messages::{CommandId, RecordId};
+use messages::{CommandId, RecordId, Timestamp};
 use rows::{Cells, RECEIPT, RECORD};
 use scylla::{
     client::session::Session,
@@ -113,7 +113,7 @@ impl Store for CassandraStore {
             return Ok(Committed::Applied);
         }
         let commands: Vec<String> =
-            group.receipts.iter().map(|(receipt, _)| receipt.command.to_string()).collect();
+            group.receipts.iter().map(|change| change.receipt.command.to_string()).collect();
         let bound = write::bind_group(&self.statements, bucket, group, &commands)?;
         let answer = self.session.batch(&bound.batch, &bound.values).await.map_err(fault::of_write)?;
         applied(answer)
@@ -149,6 +149,14 @@ impl Store for CassandraStore {
         let values = (Uuid::nil(), 0, vec!["probe"]);
         let bucket = BucketId { collection: Uuid::nil(), bucket: 0 };
         self.read(bucket, self.statements.records.at(View::Acknowledged), values).await.map(drop)
+    }
+
+    /// Of whichever node answers first: nodes keep each other's time, or nothing of theirs can be trusted.
+    async fn clock(&self) -> Result<Timestamp, StoreError> {
+        let answer =
+            self.session.execute_unpaged(&self.statements.clock, ()).await.map_err(fault::of_read)?;
+        let (millis,) = answer.into_rows_result().map_err(broken)?.single_row::<(i64,)>().map_err(broken)?;
+        Ok(Timestamp::from_micros(millis.saturating_mul(1000)))
     }
 }
 

@@ -16,7 +16,8 @@ mod value;
 mod writer;
 
 use super::{
-    BucketId, Committed, DELETED_FOR, Group, Row, Rows, Store, StoreError, View, group::check_creates,
+    BucketId, Committed, DELETED_FOR, Group, ReceiptChange, Row, Rows, Store, StoreError, View,
+    group::check_creates,
 };
 use async_trait::async_trait;
 use gathering::{Put, Rule, Work};
@@ -85,11 +86,12 @@ impl Store for EmbeddedStore {
             let until = change.row.document.is_none().then(|| now.after(DELETED_FOR));
             puts.push(put_row(bucket, &change.row, until, change.replaces)?);
         }
-        for (receipt, kept) in &group.receipts {
+        for ReceiptChange { receipt, kept, replaces_dead } in &group.receipts {
             let until = now.after(*kept);
             let value = value::encode_receipt(receipt, until).map_err(invalid)?;
             let key = Key::receipt(bucket, receipt.command);
-            puts.push(Put { key, value, until: Some(until), replaces: None });
+            let replaces = replaces_dead.then_some(value::DEAD_RECEIPT);
+            puts.push(Put { key, value, until: Some(until), replaces });
         }
         self.writer.write(Work { puts, rule: Rule::AllOrNothing }).await
     }
@@ -113,6 +115,10 @@ impl Store for EmbeddedStore {
     /// Goes through the writer, so it fails where writes fail.
     async fn probe(&self) -> Result<(), StoreError> {
         self.writer.write(Work { puts: Vec::new(), rule: Rule::Each }).await.map(drop)
+    }
+
+    async fn clock(&self) -> Result<Timestamp, StoreError> {
+        Ok((self.clock)())
     }
 }
 

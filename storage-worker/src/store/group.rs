@@ -19,7 +19,7 @@ impl Group {
     /// That it holds every record and every command at most once.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         distinct(self.changes.iter().map(|change| &change.row.id))?;
-        distinct(self.receipts.iter().map(|(receipt, _)| receipt.command))
+        distinct(self.receipts.iter().map(|change| change.receipt.command))
     }
 }
 

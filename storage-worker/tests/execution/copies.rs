@@ -1,7 +1,10 @@
 //! A command comes again: redelivered, sent again by its gate, or by its client. It has one effect and one answer.
 
 use crate::fixture::{Fixture, envelope, id, late};
-use messages::{Command, CommandId, Envelope, Fingerprint, Outcome, Rejection, command::CloseOperation};
+use messages::{
+    Closing, Command, CommandId, Envelope, Fingerprint, Handling, OperationKey, Outcome, Rejection,
+    operation::{CloseOperation, ReadOperation},
+};
 use std::sync::Arc;
 use storage_worker::store::Store;
 
@@ -55,27 +58,26 @@ pub(crate) async fn a_late_command_never_takes_effect(store: Arc<dyn Store>) {
     }
 }
 
-fn close(fixture: &Fixture, operation: &Envelope) -> Envelope {
-    let creates = matches!(operation.command, Command::CreateRecord(_));
-    envelope(Command::CloseOperation(CloseOperation {
-        operation: operation.id,
-        collection: fixture.collection.clone(),
-        record: operation.record().unwrap(),
-        creates,
-    }))
+fn close(operation: &Envelope) -> Envelope {
+    close_as(operation, Closing::Expired)
+}
+
+fn close_as(operation: &Envelope, closing: Closing) -> Envelope {
+    let operation = OperationKey::of(operation).unwrap();
+    envelope(Command::CloseOperation(CloseOperation { operation, closing }))
 }
 
 pub(crate) async fn a_closed_operation_never_takes_effect(store: Arc<dyn Store>) {
     let fixture = Fixture::new(store).await;
     for operation in [fixture.replace("a", "1"), fixture.create("1")] {
         let expired = Outcome::Rejected(Rejection::Expired);
-        assert_eq!(fixture.run(&close(&fixture, &operation)).await, expired);
+        assert_eq!(fixture.run(&close(&operation)).await, expired);
         fixture.run(&operation).await;
         assert_eq!(fixture.read(operation.record().unwrap().as_str()).await, None);
-        assert_eq!(fixture.run(&close(&fixture, &operation)).await, expired, "closing twice says the same");
+        assert_eq!(fixture.run(&close(&operation)).await, expired, "closing twice says the same");
     }
     let keyed = Envelope { fingerprint: Some(Fingerprint::from_bytes([7; 16])), ..fixture.replace("b", "1") };
-    let expired = fixture.run(&close(&fixture, &keyed)).await;
+    let expired = fixture.run(&close(&keyed)).await;
     assert_eq!(fixture.run(&keyed).await, expired, "a key is not taken for another request's");
 }
 
@@ -83,9 +85,69 @@ pub(crate) async fn closing_tells_what_was_done(store: Arc<dyn Store>) {
     let fixture = Fixture::new(store).await;
     for operation in [fixture.replace("a", "1"), fixture.create("1"), fixture.delete("none")] {
         let outcome = fixture.run(&operation).await;
-        assert_eq!(fixture.run(&close(&fixture, &operation)).await, outcome);
+        assert_eq!(fixture.run(&close(&operation)).await, outcome);
     }
     assert_eq!(fixture.read("a").await, Some((1, "1".to_owned())));
+}
+
+pub(crate) async fn reading_an_operation_settles_nothing(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    for operation in [fixture.replace("a", "1"), fixture.create("1"), fixture.delete("none")] {
+        let read = || {
+            let operation = OperationKey::of(&operation).unwrap();
+            envelope(Command::ReadOperation(ReadOperation { operation }))
+        };
+        assert_eq!(fixture.run(&read()).await, Outcome::OperationPending);
+        let outcome = fixture.run(&operation).await;
+        assert_ne!(outcome, Outcome::Rejected(Rejection::Expired), "it was open");
+        assert_eq!(fixture.run(&read()).await, outcome);
+    }
+    let closed = fixture.create("1");
+    fixture.run(&close(&closed)).await;
+    let operation = OperationKey::of(&closed).unwrap();
+    let read = envelope(Command::ReadOperation(ReadOperation { operation }));
+    assert_eq!(fixture.run(&read).await, Outcome::Rejected(Rejection::Expired));
+}
+
+/// Whatever it was closed as: it never takes effect, and says so ever after.
+pub(crate) async fn a_deferred_command_can_be_closed_in_every_way(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    let ways = [
+        (Closing::Expired, Rejection::Expired),
+        (Closing::Cancelled, Rejection::Cancelled),
+        (Closing::Dead, Rejection::Dead),
+    ];
+    for (closing, rejection) in ways {
+        for operation in [fixture.replace("a", "1"), fixture.create("1")] {
+            let operation = Envelope { handling: Handling::Deferred, ..operation };
+            let rejected = Outcome::Rejected(rejection.clone());
+            assert_eq!(fixture.run(&close_as(&operation, closing)).await, rejected);
+            assert_eq!(fixture.run(&operation).await, rejected);
+            assert_eq!(fixture.run(&close(&operation)).await, rejected, "closed once");
+            assert_eq!(fixture.read(operation.record().unwrap().as_str()).await, None);
+        }
+    }
+}
+
+pub(crate) async fn a_replay_carries_out_what_is_dead_once(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    for operation in [fixture.replace("a", "1"), fixture.create("1")] {
+        let operation = Envelope { handling: Handling::Deferred, ..operation };
+        fixture.run(&close_as(&operation, Closing::Dead)).await;
+        let replay = Envelope { handling: Handling::Replay, ..operation.clone() };
+        let outcome = fixture.run(&replay).await;
+        assert!(matches!(outcome, Outcome::RecordCreated(_)), "{outcome:?}");
+        assert_eq!(fixture.run(&replay).await, outcome, "a copy of the replay");
+        assert_eq!(fixture.run(&operation).await, outcome, "a copy of the command itself");
+        assert_eq!(fixture.run(&close_as(&operation, Closing::Dead)).await, outcome, "another undertaker");
+        assert_eq!(fixture.read(operation.record().unwrap().as_str()).await, Some((1, "1".to_owned())));
+    }
+    // Only what is dead is replayed: what was refused, or cancelled, stays so.
+    let cancelled = Envelope { handling: Handling::Deferred, ..fixture.replace("b", "1") };
+    fixture.run(&close_as(&cancelled, Closing::Cancelled)).await;
+    let replay = Envelope { handling: Handling::Replay, ..cancelled };
+    assert_eq!(fixture.run(&replay).await, Outcome::Rejected(Rejection::Cancelled));
+    assert_eq!(fixture.read("b").await, None);
 }
 
 pub(crate) async fn a_command_refused_for_its_collection_stays_refused(store: Arc<dyn Store>) {

@@ -1,8 +1,8 @@
 //! Executors over a store, and commands to give them.
 
 use messages::{
-    CollectionName, Command, CommandId, Document, Envelope, Outcome, Precondition, Principal, RecordId,
-    Rejection,
+    CollectionName, Command, CommandId, Document, Envelope, Handling, Outcome, Precondition, Principal,
+    RecordId, Rejection,
     record::{CreateRecord, DeleteRecord, ReadRecord, ReplaceRecord},
 };
 use process::now;
@@ -99,6 +99,7 @@ pub(crate) fn envelope(command: Command) -> Envelope {
         principal: Principal::Service,
         trace: None,
         fingerprint: None,
+        handling: Handling::Direct,
         command,
     }
 }

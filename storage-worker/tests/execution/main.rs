@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod copies;
+mod dead;
 mod fixture;
 mod leaving;
 mod lists;
@@ -42,6 +43,9 @@ promises! {
         a_late_command_never_takes_effect
         a_closed_operation_never_takes_effect
         closing_tells_what_was_done
+        reading_an_operation_settles_nothing
+        a_deferred_command_can_be_closed_in_every_way
+        a_replay_carries_out_what_is_dead_once
         a_command_refused_for_its_collection_stays_refused
         a_key_used_for_another_request_is_refused
     }
@@ -54,6 +58,9 @@ promises! {
     }
     leaving {
         a_worker_whose_store_fails_leaves_its_shards_to_others
+    }
+    dead {
+        a_command_that_cannot_be_carried_out_dies_alone
     }
     lists {
         a_list_holds_every_record_once

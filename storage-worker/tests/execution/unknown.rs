@@ -4,7 +4,7 @@
 use crate::fixture::Fixture;
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use messages::{CommandId, Outcome, RecordId};
+use messages::{CommandId, Outcome, RecordId, Timestamp};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -65,6 +65,10 @@ impl Store for Lossy {
 
     async fn probe(&self) -> Result<(), StoreError> {
         self.store.probe().await
+    }
+
+    async fn clock(&self) -> Result<Timestamp, StoreError> {
+        self.store.clock().await
     }
 }
 

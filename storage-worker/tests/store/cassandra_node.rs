@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use storage_worker::store::{
-    BucketId, Committed, Group, Store, StoreError, View,
+    BucketId, Committed, Group, ReceiptChange, Store, StoreError, View,
     cassandra::{CassandraConfig, CassandraStore, Replication, migrate},
 };
 use tokio::task::JoinSet;
@@ -79,7 +79,7 @@ async fn what_was_acknowledged_survives_a_killed_node_and_the_store_finds_it_aga
     assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
     let group = Group {
         changes: step(row("a", 1, "1")).changes,
-        receipts: vec![(receipt(command, "a", 1), MINUTES)],
+        receipts: vec![ReceiptChange::first(receipt(command, "a", 1), MINUTES)],
     };
     let answer = store.commit(bucket, &group).await;
     assert!(answer.is_err_and(|error| error.is_retryable()));
@@ -120,7 +120,7 @@ async fn a_write_that_a_frozen_node_does_not_answer_is_unknown_and_may_be_applie
     let begun = Instant::now();
     let group = Group {
         changes: step(row("a", 2, "2")).changes,
-        receipts: vec![(receipt(command, "a", 2), MINUTES)],
+        receipts: vec![ReceiptChange::first(receipt(command, "a", 2), MINUTES)],
     };
     let answer = store.commit(bucket, &group).await;
     assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
@@ -157,7 +157,7 @@ impl Writers {
                     let command = command();
                     let group = Group {
                         changes: step(row("a", number, "1")).changes,
-                        receipts: vec![(receipt(command, "a", number), MINUTES * 10)],
+                        receipts: vec![ReceiptChange::first(receipt(command, "a", number), MINUTES * 10)],
                     };
                     match store.commit(bucket, &group).await {
                         Ok(Committed::Applied) => acknowledged.push((bucket, command, number)),

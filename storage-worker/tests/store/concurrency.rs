@@ -3,7 +3,7 @@
 use crate::fixture::{MINUTES, bucket, command, get, receipt, row, step};
 use messages::CommandId;
 use std::sync::Arc;
-use storage_worker::store::{BucketId, Committed, Group, Store, StoreError, View};
+use storage_worker::store::{BucketId, Committed, Group, ReceiptChange, Store, StoreError, View};
 use tokio::task::JoinSet;
 
 /// Carries out one command as a worker does: increments a record, once, whatever happens on the way. A group
@@ -18,7 +18,7 @@ async fn increment(store: &dyn Store, bucket: BucketId, name: &str, command: Com
         let number = found.records.first().map_or(1, |row| row.version.as_i64() + 1);
         let group = Group {
             changes: step(row(name, number, "1")).changes,
-            receipts: vec![(receipt(command, name, number), MINUTES)],
+            receipts: vec![ReceiptChange::first(receipt(command, name, number), MINUTES)],
         };
         match store.commit(bucket, &group).await {
             Ok(Committed::Applied) => return,
@@ -34,7 +34,7 @@ pub(crate) async fn one_of_two_competing_groups_wins(store: Arc<dyn Store>) {
         let commands = [command(), command()];
         let [one, two] = commands.map(|command| Group {
             changes: step(row("a", round, &format!("\"{command}\""))).changes,
-            receipts: vec![(receipt(command, "a", round), MINUTES)],
+            receipts: vec![ReceiptChange::first(receipt(command, "a", round), MINUTES)],
         });
         let (first, second) = tokio::join!(store.commit(bucket, &one), store.commit(bucket, &two));
         let found = store.load(bucket, &[], &commands, View::Latest).await.unwrap().receipts;

@@ -4,7 +4,7 @@ use crate::fixture::{
     MINUTES, apply, bucket, command, deleted, find_receipt, get, id, receipt, refuse, row, step, version,
 };
 use std::sync::Arc;
-use storage_worker::store::{Change, Committed, Group, Store, StoreError, View};
+use storage_worker::store::{Change, Committed, Group, ReceiptChange, Store, StoreError, View};
 
 pub(crate) async fn a_create_over_an_existing_record_is_refused(store: Arc<dyn Store>) {
     let bucket = bucket();
@@ -35,7 +35,7 @@ pub(crate) async fn a_second_receipt_of_a_command_is_refused(store: Arc<dyn Stor
     let (bucket, command) = (bucket(), command());
     let group = |number| Group {
         changes: step(row("a", number, "1")).changes,
-        receipts: vec![(receipt(command, "a", number), MINUTES)],
+        receipts: vec![ReceiptChange::first(receipt(command, "a", number), MINUTES)],
     };
     apply(&*store, bucket, group(1)).await;
     refuse(&*store, bucket, group(2)).await;
@@ -54,7 +54,10 @@ pub(crate) async fn nothing_of_a_refused_group_is_stored(store: Arc<dyn Store>) 
         // Only the one of `a` does not hold.
         changes.extend(step(row(name, 1, "\"group\"")).changes);
     }
-    let receipts = vec![(receipt(one, "b", 1), MINUTES), (receipt(two, "c", 1), MINUTES)];
+    let receipts = vec![
+        ReceiptChange::first(receipt(one, "b", 1), MINUTES),
+        ReceiptChange::first(receipt(two, "c", 1), MINUTES),
+    ];
     refuse(&*store, bucket, Group { changes, receipts }).await;
     assert_eq!(store.scan(bucket, None, 10).await.unwrap(), [row("a", 1, "1")]);
     let found = store.load(bucket, &[id("b")], &[one, two], View::Latest).await.unwrap();
@@ -69,7 +72,9 @@ pub(crate) async fn a_group_of_many_is_stored_whole(store: Arc<dyn Store>) {
     let rows = [row("changed", 2, "2"), row("created", 1, "1"), deleted("deleted", 2)];
     let group = Group {
         changes: rows.iter().cloned().flat_map(|row| step(row).changes).collect(),
-        receipts: commands.map(|command| (receipt(command, "created", 1), MINUTES)).to_vec(),
+        receipts: commands
+            .map(|command| ReceiptChange::first(receipt(command, "created", 1), MINUTES))
+            .to_vec(),
     };
     apply(&*store, bucket, group).await;
     assert_eq!(store.scan(bucket, None, 10).await.unwrap(), rows);
@@ -88,7 +93,10 @@ pub(crate) async fn a_group_that_names_a_row_twice_is_invalid(store: Arc<dyn Sto
     twice.changes.extend(step(row("a", 2, "2")).changes);
     let answer = store.commit(bucket, &twice).await;
     assert!(matches!(answer, Err(StoreError::Invalid(_))), "{answer:?}");
-    let receipts = vec![(receipt(command, "a", 1), MINUTES), (receipt(command, "b", 1), MINUTES)];
+    let receipts = vec![
+        ReceiptChange::first(receipt(command, "a", 1), MINUTES),
+        ReceiptChange::first(receipt(command, "b", 1), MINUTES),
+    ];
     let answer = store.commit(bucket, &Group { changes: Vec::new(), receipts }).await;
     assert!(matches!(answer, Err(StoreError::Invalid(_))), "{answer:?}");
     assert_eq!(get(&*store, bucket, "a").await, None);

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use storage_worker::store::{
-    BucketId, Committed, DELETED_FOR, Group, Store, StoreError, embedded::EmbeddedStore,
+    BucketId, Committed, DELETED_FOR, Group, ReceiptChange, Store, StoreError, embedded::EmbeddedStore,
 };
 use uuid::Uuid;
 
@@ -28,7 +28,7 @@ async fn what_was_stored_is_there_after_reopening() {
     let (bucket, command) = (bucket(), command());
     let group = Group {
         changes: [row("a", 1, "1"), deleted("b", 1)].into_iter().flat_map(|row| step(row).changes).collect(),
-        receipts: vec![(receipt(command, "a", 1), MINUTES)],
+        receipts: vec![ReceiptChange::first(receipt(command, "a", 1), MINUTES)],
     };
     let store = EmbeddedStore::open(directory.path()).unwrap();
     apply(&store, bucket, group).await;
@@ -116,7 +116,10 @@ fn write_until_killed(directory: &Path) {
                     number += 1;
                     let group = Group {
                         changes: step(row(&name, number, "{\"some\":\"text\"}")).changes,
-                        receipts: vec![(receipt(step_command(&name, number), &name, number), MINUTES)],
+                        receipts: vec![ReceiptChange::first(
+                            receipt(step_command(&name, number), &name, number),
+                            MINUTES,
+                        )],
                     };
                     assert_eq!(store.commit(killed_bucket(), &group).await.unwrap(), Committed::Applied);
                     println!("\nacknowledged {name} {number}.");

@@ -2,7 +2,7 @@
 
 use crate::fixture::{MINUTES, apply, bucket, command, deleted, id, receipt, row, step};
 use std::sync::Arc;
-use storage_worker::store::{BucketId, Group, Store};
+use storage_worker::store::{BucketId, Group, ReceiptChange, Store};
 
 pub(crate) async fn a_list_is_in_the_order_of_the_bytes_of_ids(store: Arc<dyn Store>) {
     let bucket = bucket();
@@ -59,7 +59,7 @@ pub(crate) async fn a_list_holds_deleted_records_and_no_receipts(store: Arc<dyn 
     store.create(bucket, &[row("a", 1, "1"), row("b", 1, "1"), row("c", 1, "1")]).await.unwrap();
     let group = Group {
         changes: step(deleted("b", 2)).changes,
-        receipts: vec![(receipt(command(), "b", 2), MINUTES)],
+        receipts: vec![ReceiptChange::first(receipt(command(), "b", 2), MINUTES)],
     };
     apply(&*store, bucket, group).await;
     assert_eq!(store.scan(bucket, None, 10).await.unwrap(), rows);

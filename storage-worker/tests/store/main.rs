@@ -66,6 +66,8 @@ promises! {
         every_outcome_comes_back_from_its_receipt
         a_receipt_ends_with_its_time
         records_and_receipts_are_loaded_together
+        a_receipt_that_says_dead_can_be_replaced_once
+        the_clock_of_the_store_is_the_clock
     }
     deletions {
         a_deleted_record_is_remembered_with_its_version

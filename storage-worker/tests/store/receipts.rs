@@ -1,14 +1,14 @@
 //! Outcomes are kept as they were, for as long as they should be.
 
 use crate::fixture::{
-    MINUTES, apply, bucket, command, eventually, find_receipt, id, receipt, row, step, version,
+    MINUTES, apply, bucket, command, eventually, find_receipt, id, receipt, refuse, row, step, version,
 };
 use messages::{
     Document, ETag, Fingerprint, Outcome, Record, Rejection, Timestamp, Version,
     outcome::{Listed, RecordDeleted, RecordsListed},
 };
 use std::{sync::Arc, time::Duration};
-use storage_worker::store::{Group, Receipt, Store, View};
+use storage_worker::store::{Group, Receipt, ReceiptChange, Store, View};
 
 pub(crate) async fn every_outcome_comes_back_from_its_receipt(store: Arc<dyn Store>) {
     let bucket = bucket();
@@ -24,7 +24,7 @@ pub(crate) async fn every_outcome_comes_back_from_its_receipt(store: Arc<dyn Sto
         .collect();
     let group = Group {
         changes: Vec::new(),
-        receipts: receipts.iter().map(|receipt| (receipt.clone(), MINUTES)).collect(),
+        receipts: receipts.iter().map(|receipt| ReceiptChange::first(receipt.clone(), MINUTES)).collect(),
     };
     apply(&*store, bucket, group).await;
     for receipt in receipts {
@@ -34,8 +34,10 @@ pub(crate) async fn every_outcome_comes_back_from_its_receipt(store: Arc<dyn Sto
 
 pub(crate) async fn a_receipt_ends_with_its_time(store: Arc<dyn Store>) {
     let (bucket, brief, lasting) = (bucket(), command(), command());
-    let group =
-        |command, kept| Group { changes: Vec::new(), receipts: vec![(receipt(command, "a", 1), kept)] };
+    let group = |command, kept| Group {
+        changes: Vec::new(),
+        receipts: vec![ReceiptChange::first(receipt(command, "a", 1), kept)],
+    };
     apply(&*store, bucket, group(lasting, MINUTES)).await;
     apply(&*store, bucket, group(brief, Duration::from_secs(1))).await;
     eventually("the receipt ends", || async { find_receipt(&*store, bucket, brief).await.is_none() }).await;
@@ -51,7 +53,7 @@ pub(crate) async fn records_and_receipts_are_loaded_together(store: Arc<dyn Stor
     let name = known.to_string();
     let group = Group {
         changes: step(row(&name, 1, "1")).changes,
-        receipts: vec![(receipt(known, &name, 1), MINUTES)],
+        receipts: vec![ReceiptChange::first(receipt(known, &name, 1), MINUTES)],
     };
     apply(&*store, bucket, group).await;
     for view in [View::Acknowledged, View::Latest] {
@@ -107,4 +109,27 @@ fn outcomes() -> Vec<Outcome> {
     ];
     outcomes.extend(rejections.into_iter().map(Outcome::Rejected));
     outcomes
+}
+
+pub(crate) async fn a_receipt_that_says_dead_can_be_replaced_once(store: Arc<dyn Store>) {
+    let (bucket, command) = (bucket(), command());
+    let dead = Receipt { outcome: Outcome::Rejected(Rejection::Dead), ..receipt(command, "a", 1) };
+    let over_dead = |number| ReceiptChange {
+        replaces_dead: true,
+        ..ReceiptChange::first(receipt(command, "a", number), MINUTES)
+    };
+    let group = |change| Group { changes: Vec::new(), receipts: vec![change] };
+    refuse(&*store, bucket, group(over_dead(1))).await;
+    apply(&*store, bucket, group(ReceiptChange::first(dead.clone(), MINUTES))).await;
+    refuse(&*store, bucket, group(ReceiptChange::first(receipt(command, "a", 2), MINUTES))).await;
+    assert_eq!(find_receipt(&*store, bucket, command).await, Some(dead));
+    apply(&*store, bucket, group(over_dead(3))).await;
+    refuse(&*store, bucket, group(over_dead(4))).await;
+    assert_eq!(find_receipt(&*store, bucket, command).await, Some(receipt(command, "a", 3)));
+}
+
+pub(crate) async fn the_clock_of_the_store_is_the_clock(store: Arc<dyn Store>) {
+    let (before, told, after) = (process::now(), store.clock().await.unwrap(), process::now());
+    let margin = Duration::from_millis(5);
+    assert!(before <= told.after(margin) && told <= after.after(margin), "{before:?} {told:?} {after:?}");
 }

@@ -2,7 +2,7 @@
 
 use crate::fixture::{MINUTES, apply, bucket, command, get, receipt, row, step};
 use std::sync::Arc;
-use storage_worker::store::{Group, Store};
+use storage_worker::store::{Group, ReceiptChange, Store};
 
 fn text(bytes: usize) -> String {
     // Hard to compress.
@@ -28,7 +28,10 @@ pub(crate) async fn a_group_of_64_large_changes_is_stored(store: Arc<dyn Store>)
     let rows: Vec<_> = (10..74).map(|number| row(&number.to_string(), 1, &text)).collect();
     let group = Group {
         changes: rows.iter().cloned().flat_map(|row| step(row).changes).collect(),
-        receipts: rows.iter().map(|row| (receipt(command(), row.id.as_str(), 1), MINUTES)).collect(),
+        receipts: rows
+            .iter()
+            .map(|row| ReceiptChange::first(receipt(command(), row.id.as_str(), 1), MINUTES))
+            .collect(),
     };
     apply(&*store, bucket, group).await;
     assert_eq!(store.scan(bucket, None, 100).await.unwrap(), rows);

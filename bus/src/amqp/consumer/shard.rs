@@ -4,9 +4,10 @@ use super::Consumption;
 use crate::{
     Delivery, Lane, Queue,
     amqp::{
+        death,
         link::{self, Link, LinkError},
         receiver::{AmqpReceiver, Unsettled},
-        rescue,
+        rescue::{self, Cause, Delivered},
     },
     topology::{self, SPLIT_AFTER_RETURNS},
 };
@@ -92,7 +93,7 @@ impl Shard {
         let channel = link.consuming_channel().await?;
         channel.basic_qos(self.consumption.prefetch, BasicQosOptions::default()).await?;
         let mut arguments = FieldTable::default();
-        if self.queue.lane == Lane::Write {
+        if self.queue.lane.is_exclusive() {
             let priority = self.queue.priority(&self.consumption.worker);
             arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
         }
@@ -125,40 +126,38 @@ impl Shard {
 
     async fn deliver(&self, channel: &Channel, message: lapin::message::Delivery) {
         let unsettled = self.unsettled(channel, &message);
-        let returns = returns(&message);
+        let returns = death::returns(&message);
         let links = self.consumption.wires.links.clone();
-        let commands = match delivery::decode_commands(&message.data) {
+        let delivered = Delivered::new(self.queue, returns, message);
+        let is_dead = self.queue.lane == Lane::Dead;
+        let commands = match delivery::decode_commands(&delivered.body) {
             Ok(commands) => commands,
+            Err(_) if is_dead => Vec::new(),
             Err(error) => {
                 tracing::error!(
                     queue.name = %self.queue,
                     error.message = %error,
                     "a message that this version cannot read goes to the dead letters"
                 );
-                self.rescue(rescue::bury(message, unsettled, links));
+                self.rescue(rescue::bury(delivered, Cause::Unreadable(error.to_string()), unsettled, links));
                 return;
             }
         };
-        if returns >= SPLIT_AFTER_RETURNS && commands.len() > 1 {
+        if returns >= SPLIT_AFTER_RETURNS && commands.len() > 1 && !is_dead {
             tracing::warn!(
                 queue.name = %self.queue,
                 messages.returns = returns,
                 "a delivery that came back too often is split into its commands"
             );
-            self.rescue(rescue::split(message, unsettled, links));
+            self.rescue(rescue::split(delivered, unsettled, links));
             return;
         }
-        let receiver = Box::new(AmqpReceiver {
-            message: unsettled,
-            reply_to: message.properties.reply_to().clone(),
-            outbox: self.consumption.wires.outbox.clone(),
-        });
+        let death = is_dead.then(|| death::of(&delivered));
+        let outbox = self.consumption.wires.outbox.clone();
+        let receiver = Box::new(AmqpReceiver { message: unsettled, delivered, outbox, links });
         // If nobody listens any more, it returns to the queue.
-        let _ = self
-            .consumption
-            .deliveries
-            .send(Delivery { queue: self.queue, returns, commands, receiver })
-            .await;
+        let delivery = Delivery { queue: self.queue, returns, commands, death, receiver };
+        let _ = self.consumption.deliveries.send(delivery).await;
     }
 
     fn rescue(&self, rescue: impl Future<Output = ()> + Send + 'static) {
@@ -168,25 +167,5 @@ impl Shard {
 
     fn unsettled(&self, channel: &Channel, message: &lapin::message::Delivery) -> Unsettled {
         Unsettled::new(message.acker.clone(), channel.clone(), self.consumption.wires.returns.clone())
-    }
-}
-
-/// How often it was delivered before: quorum queues count, classic ones only know whether.
-fn returns(message: &lapin::message::Delivery) -> u32 {
-    let headers = message.properties.headers().as_ref();
-    let count = headers.and_then(|headers| headers.inner().get("x-delivery-count")).and_then(integer);
-    count.and_then(|count| u32::try_from(count).ok()).unwrap_or_else(|| u32::from(message.redelivered))
-}
-
-fn integer(value: &AMQPValue) -> Option<i64> {
-    match *value {
-        AMQPValue::ShortShortInt(value) => Some(value.into()),
-        AMQPValue::ShortShortUInt(value) => Some(value.into()),
-        AMQPValue::ShortInt(value) => Some(value.into()),
-        AMQPValue::ShortUInt(value) => Some(value.into()),
-        AMQPValue::LongInt(value) => Some(value.into()),
-        AMQPValue::LongUInt(value) => Some(value.into()),
-        AMQPValue::LongLongInt(value) => Some(value),
-        _ => None,
     }
 }

@@ -32,8 +32,10 @@ pub(super) struct Statements {
     pub(super) put: PreparedStatement,
     /// A record's next state where that is deleted, on a condition.
     pub(super) delete: PreparedStatement,
-    /// A receipt, on the condition that there is none.
+    /// A receipt, on a condition.
     pub(super) receipt: PreparedStatement,
+    /// What time it is.
+    pub(super) clock: PreparedStatement,
     write_profile: ExecutionProfileHandle,
 }
 
@@ -86,9 +88,10 @@ impl Statements {
             receipt: session
                 .prepare(format!(
                     "UPDATE {table} USING TTL ? SET record = ?, outcome = ?, fingerprint = ? \
-                     WHERE {PARTITION} AND kind = 1 AND id = ? IF outcome = null"
+                     WHERE {PARTITION} AND kind = 1 AND id = ? IF outcome = ?"
                 ))
                 .await?,
+            clock: read(session, "SELECT toUnixTimestamp(now()) FROM system.local".to_owned()).await?.acknowledged,
             write_profile: session::write_profile(config).into_handle(),
         })
     }

@@ -1,8 +1,8 @@
 //! Groups and creates as batches of bound statements within one partition.
 
 use super::statements::Statements;
-use crate::store::{BucketId, Change, DELETED_FOR, Group, Receipt, Row, StoreError};
-use messages::Document;
+use crate::store::{BucketId, Change, DELETED_FOR, Group, ReceiptChange, Row, StoreError};
+use messages::{Document, Outcome, Rejection};
 use scylla::{
     serialize::{
         SerializationError,
@@ -20,6 +20,8 @@ use uuid::Uuid;
 const MAX_BYTES: usize = 12 << 20;
 /// What a bound statement takes besides its texts.
 const STATEMENT_BYTES: usize = 512;
+/// What a receipt says that a replay may replace.
+const DEAD: Outcome = Outcome::Rejected(Rejection::Dead);
 /// The longest time to live that Cassandra takes: 20 years, in seconds.
 const MAX_TTL: u64 = 20 * 365 * 24 * 3600;
 
@@ -35,7 +37,7 @@ pub(super) enum Values<'a> {
     Create((State<'a>, &'a str, Key<'a>)),
     Put((State<'a>, &'a str, Key<'a>, Option<i64>)),
     Delete((i32, State<'a>, Key<'a>, Option<i64>)),
-    Receipt((i32, &'a str, String, Option<&'a [u8]>, Key<'a>)),
+    Receipt((i32, &'a str, String, Option<&'a [u8]>, Key<'a>, Option<String>)),
 }
 
 type State<'a> = (i64, i64, i64, &'a str);
@@ -58,8 +60,8 @@ pub(super) fn bind_group<'a>(
     for change in &group.changes {
         bound.push_change(statements, bucket, change);
     }
-    for ((receipt, kept), command) in group.receipts.iter().zip(commands) {
-        bound.push_receipt(statements, bucket, receipt, *kept, command)?;
+    for (change, command) in group.receipts.iter().zip(commands) {
+        bound.push_receipt(statements, bucket, change, command)?;
     }
     bound.checked()
 }
@@ -97,16 +99,18 @@ impl<'a> Bound<'a> {
         &mut self,
         statements: &Statements,
         bucket: BucketId,
-        receipt: &'a Receipt,
-        kept: Duration,
+        change: &'a ReceiptChange,
         command: &'a str,
     ) -> Result<(), StoreError> {
+        let ReceiptChange { receipt, kept, replaces_dead } = change;
+        let replaces = replaces_dead.then(|| serde_json::to_string(&DEAD)).transpose().map_err(invalid)?;
         let outcome = serde_json::to_string(&receipt.outcome).map_err(invalid)?;
         let fingerprint = receipt.fingerprint.as_ref().map(|fingerprint| &fingerprint.as_bytes()[..]);
         let bytes = outcome.len();
         let record = receipt.record.as_str();
         self.batch.append_statement(statements.receipt.clone());
-        self.push(Values::Receipt((ttl(kept), record, outcome, fingerprint, key(bucket, command))), bytes);
+        let key = key(bucket, command);
+        self.push(Values::Receipt((ttl(*kept), record, outcome, fingerprint, key, replaces)), bytes);
         Ok(())
     }
 
@@ -160,8 +164,9 @@ impl SerializeRow for Values<'_> {
                 (ttl, version, modified, created, owner, collection, bucket, id, replaces)
                     .serialize(context, writer)
             }
-            Self::Receipt((ttl, record, outcome, fingerprint, (collection, bucket, id))) => {
-                (ttl, record, outcome, fingerprint, collection, bucket, id).serialize(context, writer)
+            Self::Receipt((ttl, record, outcome, fingerprint, (collection, bucket, id), replaces)) => {
+                (ttl, record, outcome, fingerprint, collection, bucket, id, replaces)
+                    .serialize(context, writer)
             }
         }
     }

@@ -4,11 +4,16 @@
 
 use super::key;
 use crate::store::{Receipt, Row};
-use messages::{CommandId, Document, Fingerprint, Outcome, RecordId, Timestamp, UserName, Version};
+use messages::{
+    CommandId, Document, Fingerprint, Outcome, RecordId, Rejection, Timestamp, UserName, Version,
+};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+/// What stands for a version in the head of a receipt: one that says `dead`, or any other.
+pub(super) const DEAD_RECEIPT: i64 = 1;
+const RECEIPT: i64 = 0;
 const HEAD_BYTES: usize = 17;
 const LENGTH_BYTES: usize = 4;
 
@@ -122,7 +127,9 @@ pub(super) fn decode_row(key: &[u8], value: &[u8]) -> Result<Row, UnreadableValu
 }
 
 pub(super) fn encode_receipt(receipt: &Receipt, until: Timestamp) -> Result<Vec<u8>, serde_json::Error> {
-    let mut value = Head { state: State::Receipt, version: 0, until: until.as_micros() }.write();
+    let dead = receipt.outcome == Outcome::Rejected(Rejection::Dead);
+    let version = if dead { DEAD_RECEIPT } else { RECEIPT };
+    let mut value = Head { state: State::Receipt, version, until: until.as_micros() }.write();
     let stored = StoredReceipt {
         record: receipt.record.clone(),
         outcome: receipt.outcome.clone(),

@@ -1,0 +1,161 @@
+//! One delivery: each of its commands is carried out and replied to; only then it is acked.
+
+use crate::{
+    executor::{Executor, ExecutorError},
+    store::StoreError,
+    undertaker,
+};
+use bus::{BusError, Delivery, Lane, topology::SPLIT_AFTER_RETURNS};
+use futures_util::future::join_all;
+use messages::{
+    Closing, CollectionName, Command, CommandId, Delivered, Envelope, Handling, OperationKey, Outcome,
+    Principal, RecordId, Rejection, Reply, Timing, operation::CloseOperation,
+};
+use process::now;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use thiserror::Error;
+use tokio::sync::Semaphore;
+
+/// How long a delivery that could not be finished is held before it goes back.
+const RETURN_AFTER: Duration = Duration::from_millis(500);
+/// A command that failed for a reason of its own, and came back so often, is given up.
+const GIVE_UP_AFTER_RETURNS: u32 = 5;
+
+/// Carries out deliveries.
+pub(super) struct Carrier {
+    executor: Arc<Executor>,
+    /// What has come back several times may be what kills workers: such deliveries go one at a time, so that those
+    /// that only stood beside the guilty one get through.
+    suspects: Semaphore,
+}
+
+/// Why a delivery was not finished.
+#[derive(Debug, Error)]
+pub(crate) enum DeliveryError {
+    /// A command of it has no outcome.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// Whoever waits could not be told.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+impl DeliveryError {
+    /// Whether it is the command's own fault, so that another try may end no better.
+    fn is_its_own(&self) -> bool {
+        let store = match self {
+            Self::Executor(ExecutorError::Store(error)) => error,
+            Self::Executor(ExecutorError::Group(error)) => &**error,
+            Self::Executor(ExecutorError::Died(_)) => return true,
+            Self::Bus(_) => return false,
+        };
+        matches!(store, StoreError::Invalid(_) | StoreError::Broken(_))
+    }
+}
+
+impl Carrier {
+    pub(super) fn new(executor: Executor) -> Self {
+        Self { executor: Arc::new(executor), suspects: Semaphore::new(1) }
+    }
+
+    pub(super) async fn carry_out(&self, mut delivery: Delivery) {
+        let (queue, returns) = (delivery.queue, delivery.returns);
+        let _alone = if returns >= SPLIT_AFTER_RETURNS { self.suspects.acquire().await.ok() } else { None };
+        let commands = std::mem::take(&mut delivery.commands);
+        let count = commands.len();
+        let unfinished = if queue.lane == Lane::Dead {
+            undertaker::settle(&self.executor, &delivery, commands).await.err()
+        } else {
+            self.carry_out_all(&delivery, commands).await
+        };
+        let settled = match unfinished {
+            None => delivery.receiver.ack().await,
+            Some(error) => {
+                let its_own = error.is_its_own();
+                let chain = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(queue.name = %queue, delivery.returns = returns, error.message = chain, "delivery returned");
+                // Returned at once, it would come back at once, and use up its returns while the store is away.
+                tokio::time::sleep(RETURN_AFTER).await;
+                if its_own && count == 1 && returns >= GIVE_UP_AFTER_RETURNS && queue.lane != Lane::Dead {
+                    delivery.receiver.bury(chain).await
+                } else {
+                    delivery.receiver.requeue().await
+                }
+            }
+        };
+        if let Err(error) = settled {
+            tracing::warn!(queue.name = %queue, error.message = %error, "delivery not settled; it will come again");
+        }
+    }
+
+    /// All at once, each for itself; why one of them is not finished, if one is not.
+    async fn carry_out_all(&self, delivery: &Delivery, commands: Vec<Delivered>) -> Option<DeliveryError> {
+        let finished = join_all(commands.into_iter().map(async |command| {
+            let reply = match command {
+                Delivered::Command(envelope) => execute(&self.executor, *envelope).await?,
+                Delivered::Unsupported { id, target, error } => {
+                    tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
+                    let outcome = close_unsupported(&self.executor, id, target).await?;
+                    Reply { id, outcome, timing: None }
+                }
+            };
+            delivery.receiver.reply(reply).await?;
+            Ok::<(), DeliveryError>(())
+        }));
+        finished.await.into_iter().find_map(Result::err)
+    }
+}
+
+async fn execute(executor: &Executor, envelope: Envelope) -> Result<Reply, ExecutorError> {
+    let (id, trace) = (envelope.id, envelope.trace.clone());
+    let (began, queued) = (Instant::now(), envelope.issued.until(now()));
+    let outcome = executor.execute(envelope).await?;
+    let worked = began.elapsed();
+    tracing::debug!(
+        command.id = %id,
+        trace.parent = trace,
+        event.duration = u64::try_from(worked.as_nanos()).unwrap_or(u64::MAX),
+        event.outcome = if matches!(outcome, Outcome::Rejected(_)) { "failure" } else { "success" },
+        "command carried out"
+    );
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let timing = Timing { done: now(), queued: micros(queued), worked: micros(worked) };
+    Ok(Reply { id, outcome, timing: Some(timing) })
+}
+
+/// A command that this version does not know is closed before it is refused, so that no newer worker carries out a
+/// copy of it. If one has already, that is the answer.
+async fn close_unsupported(
+    executor: &Executor,
+    id: CommandId,
+    target: Option<(CollectionName, RecordId)>,
+) -> Result<Outcome, ExecutorError> {
+    let Some((collection, record)) = target else { return Ok(Outcome::Rejected(Rejection::Unsupported)) };
+    let operation = OperationKey { id, collection, record, creates: false };
+    Ok(match close(executor, operation, Closing::Expired).await? {
+        Outcome::Rejected(Rejection::Expired) => Outcome::Rejected(Rejection::Unsupported),
+        settled => settled,
+    })
+}
+
+/// Closes an operation, or tells what became of it.
+pub(crate) async fn close(
+    executor: &Executor,
+    operation: OperationKey,
+    closing: Closing,
+) -> Result<Outcome, ExecutorError> {
+    let envelope = Envelope {
+        id: operation.id,
+        issued: now(),
+        deadline: now(),
+        principal: Principal::Service,
+        trace: None,
+        fingerprint: None,
+        handling: Handling::Direct,
+        command: Command::CloseOperation(CloseOperation { operation, closing }),
+    };
+    executor.execute(envelope).await
+}

@@ -1,0 +1,86 @@
+//! What became of an operation, and closing it.
+
+use crate::{
+    decide::Decision,
+    store::{Row, Rows},
+};
+use messages::{
+    Closing, Command, Document, ETag, Envelope, Handling, OperationKey, Outcome, Principal, RecordId,
+    Rejection, Timestamp, Version,
+    command::{LONG_RECEIPT_LIFETIME, RECEIPT_LIFETIME},
+    operation::CloseOperation,
+    outcome::RecordWritten,
+};
+use std::time::Duration;
+
+/// How long a receipt of a closed operation is kept: longer than the operation may lie in a queue.
+const CLOSED_RECEIPT_LIFETIME: Duration = Duration::from_secs(48 * 3600);
+/// As long as a letter may lie: ten years. It is what keeps a copy of the command from taking effect beside it.
+const DEAD_RECEIPT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// How long the receipt of a command is kept that is settled now: past its deadline in any case, and for long where
+/// somebody may ask for long.
+pub fn receipt_lifetime(envelope: &Envelope, now: Timestamp) -> Duration {
+    if let Command::CloseOperation(command) = &envelope.command {
+        return match command.closing {
+            Closing::Expired | Closing::Cancelled => CLOSED_RECEIPT_LIFETIME,
+            Closing::Dead => DEAD_RECEIPT_LIFETIME,
+        };
+    }
+    let long = envelope.fingerprint.is_some() || envelope.handling != Handling::Direct;
+    let lifetime = if long { LONG_RECEIPT_LIFETIME } else { RECEIPT_LIFETIME };
+    lifetime + now.until(envelope.deadline)
+}
+
+/// Closes an operation that has no receipt. `current`: the record that it is about.
+pub fn close(command: &CloseOperation, current: Option<&Row>, now: Timestamp) -> Decision {
+    let CloseOperation { operation, closing } = command;
+    if let Some(outcome) = created(operation, current) {
+        return Decision { next: None, outcome };
+    }
+    let mark = || closing_mark(operation.record.clone(), now);
+    Decision {
+        next: (operation.creates && current.is_none()).then(mark),
+        outcome: Outcome::Rejected((*closing).into()),
+    }
+}
+
+/// What stored rows tell of an operation; `None`: nothing.
+pub fn told_by(operation: &OperationKey, rows: &Rows) -> Option<Outcome> {
+    let receipt = rows.receipts.iter().find(|receipt| receipt.command == operation.id);
+    let current = rows.records.iter().find(|row| row.id == operation.record);
+    receipt.map(|receipt| receipt.outcome.clone()).or_else(|| created(operation, current))
+}
+
+/// Where a record is the receipt of its creation, it says whether it was created.
+fn created(operation: &OperationKey, current: Option<&Row>) -> Option<Outcome> {
+    let row = current.filter(|_| operation.creates)?;
+    if is_closing_mark(row) {
+        return Some(Outcome::Rejected(Rejection::Expired));
+    }
+    let hash = row.document.as_ref().map_or(0, Document::hash);
+    Some(Outcome::RecordCreated(RecordWritten {
+        id: row.id.clone(),
+        etag: ETag { version: row.version, hash },
+        created: row.created,
+        modified: row.modified,
+        document: None,
+    }))
+}
+
+/// The row that keeps the place of a record whose creation was closed.
+pub fn closing_mark(id: RecordId, now: Timestamp) -> Row {
+    Row {
+        id,
+        version: Version::FIRST,
+        created: now,
+        modified: now,
+        owner: Principal::Service.name(),
+        document: None,
+    }
+}
+
+/// Only closing makes a deleted row of the first version: deleting a record makes a later one.
+pub fn is_closing_mark(row: &Row) -> bool {
+    row.document.is_none() && row.version == Version::FIRST
+}
