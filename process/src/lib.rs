@@ -1,10 +1,11 @@
-//! What every process of the service does: read its configuration, log, tell the time, stop when told to.
+//! What every process of the service does: read its configuration, log, tell the time, stop when told to, and leave when it hangs.
 
 pub mod clock;
 pub mod config;
 pub mod exit;
 pub mod shutdown;
 pub mod telemetry;
+pub mod watchdog;
 
 pub use clock::now;
 pub use config::{ConfigError, Secret};

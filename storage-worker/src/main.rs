@@ -21,6 +21,7 @@ async fn work(options: Options) -> anyhow::Result<()> {
     if let Some(Action::Migrate) = options.action {
         return connect::migrate(&cassandra, &options.cassandra.replication(), &stopper).await;
     }
+    process::watchdog::leave_when_stalled();
     let consume = options.work.consume();
     let amqp = options.work.amqp(&consume.worker)?;
     let Some(store) = connect::store(&options, &cassandra, &stopper).await? else { return Ok(()) };

@@ -66,7 +66,9 @@ async fn settle_command(
     }
     let Some(operation) = OperationKey::of(&envelope) else { return Ok(None) };
     let id = envelope.id;
-    let closing = if now() > envelope.deadline { Closing::Expired } else { Closing::Dead };
+    // The broker counts the time that a message may stay by a clock of its own.
+    let late = death.reason == "expired" || now() > envelope.deadline;
+    let closing = if late { Closing::Expired } else { Closing::Dead };
     let outcome = close(executor, operation, closing).await?;
     if is_dead(&outcome) {
         tracing::error!(

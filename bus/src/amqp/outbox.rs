@@ -1,6 +1,7 @@
 //! Replies of a worker, gate by gate.
 
 use super::{
+    link::Link,
     publish::{PublishError, publish},
     supervisor::Links,
 };
@@ -11,7 +12,10 @@ use crate::{
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{BasicProperties, Channel, options::BasicPublishOptions, types::ShortString};
 use messages::{Reply, delivery};
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -35,7 +39,7 @@ type Sent = (ShortString, Vec<Outgoing>, Result<(), PublishError>);
 /// The task behind an [`Outbox`].
 struct Replies {
     links: Links,
-    channel: Option<(u64, Channel)>,
+    channel: Option<(Arc<Link>, Channel)>,
     /// Gates that a message is on its way to, and what waits for it. One for each gate, so bounded by their number.
     waiting: HashMap<ShortString, VecDeque<Outgoing>>,
     flying: FuturesUnordered<BoxFuture<'static, Sent>>,
@@ -118,33 +122,39 @@ impl Replies {
         let channel = self.channel().await;
         self.flying.push(Box::pin(async move {
             let result = match channel {
-                Ok(channel) => post(&channel, &gate, &replies).await,
+                Ok((link, channel)) => post(&link, &channel, &gate, &replies).await,
                 Err(error) => Err(error),
             };
             (gate, replies, result)
         }));
     }
 
-    async fn channel(&mut self) -> Result<Channel, PublishError> {
+    async fn channel(&mut self) -> Result<(Arc<Link>, Channel), PublishError> {
         let link = self.links.current().ok_or_else(|| PublishError::Unsent(self.links.reason()))?;
         match &self.channel {
-            Some((generation, channel)) if *generation == link.generation => Ok(channel.clone()),
+            Some((of, channel)) if Arc::ptr_eq(of, &link) => Ok((link, channel.clone())),
             _ => {
-                let opened = link.publishing_channel().await;
+                let opened = link.lost.run_until_cancelled(link.publishing_channel()).await;
+                let opened = opened.ok_or_else(|| PublishError::Unsent(self.links.reason()))?;
                 let channel = opened.map_err(|error| PublishError::Unsent(error.to_string()))?;
-                self.channel = Some((link.generation, channel.clone()));
-                Ok(channel)
+                self.channel = Some((Arc::clone(&link), channel.clone()));
+                Ok((link, channel))
             }
         }
     }
 }
 
 /// Not `mandatory`: nobody waits for what cannot reach its gate any more, and what is returned is of no use.
-async fn post(channel: &Channel, gate: &ShortString, replies: &[Outgoing]) -> Result<(), PublishError> {
+async fn post(
+    link: &Link,
+    channel: &Channel,
+    gate: &ShortString,
+    replies: &[Outgoing],
+) -> Result<(), PublishError> {
     let body = delivery::join_replies(replies.iter().map(Part::bytes));
     let properties = BasicProperties::default()
         .with_type("penstock.reply.v1".into())
         .with_content_type("application/json".into())
         .with_app_id("penstock".into());
-    publish(channel, gate.as_str(), BasicPublishOptions::default(), &body, properties).await
+    publish(&link.lost, channel, gate.as_str(), BasicPublishOptions::default(), &body, properties).await
 }

@@ -2,6 +2,7 @@
 
 use crate::BusError;
 use lapin::{BasicProperties, Channel, Confirmation, options::BasicPublishOptions};
+use tokio_util::sync::CancellationToken;
 
 /// Why a message did not arrive, or may not have. Several calls may be told.
 #[derive(Clone, Debug)]
@@ -14,7 +15,7 @@ pub(super) enum PublishError {
     Refused(String),
     /// The connection broke before the broker confirmed.
     Broken(lapin::Error),
-    /// The broker did not confirm in time.
+    /// The broker did not confirm in time, or before the connection was lost.
     Unconfirmed,
 }
 
@@ -30,19 +31,20 @@ impl From<PublishError> for BusError {
     }
 }
 
-/// Publishes to a queue and waits until the broker has the message. The channel must be in confirm mode and have
+/// Publishes to a queue and waits until the broker has the message, or the link is lost. The channel must be in confirm mode and have
 /// no other mandatory message in flight, or returned messages are mistaken for each other.
 pub(super) async fn publish(
+    lost: &CancellationToken,
     channel: &Channel,
     queue: &str,
     options: BasicPublishOptions,
     body: &[u8],
     properties: BasicProperties,
 ) -> Result<(), PublishError> {
-    let published = channel.basic_publish("".into(), queue.into(), options, body, properties).await;
-    let confirmed = match published {
-        Ok(confirm) => confirm.await,
-        Err(error) => Err(error),
+    let publishing =
+        async { channel.basic_publish("".into(), queue.into(), options, body, properties).await?.await };
+    let Some(confirmed) = lost.run_until_cancelled(publishing).await else {
+        return Err(PublishError::Unconfirmed);
     };
     match confirmed {
         Ok(Confirmation::Ack(None) | Confirmation::NotRequested) => Ok(()),

@@ -28,6 +28,7 @@ struct Outlet {
     generation: u64,
     channel: Channel,
     reply_to: ShortString,
+    lost: CancellationToken,
 }
 
 /// Sends what comes, message by message: while one awaits its confirm, the next one gathers. Reads await it too, as
@@ -75,13 +76,14 @@ async fn send(
             generation: link.generation,
             reply_to: link.reply_queue().await.map_err(unsent)?,
             channel: link.publishing_channel().await.map_err(unsent)?,
+            lost: link.lost.clone(),
         });
     }
-    let Some(Outlet { channel, reply_to, .. }) = outlet else { return Ok(()) };
+    let Some(Outlet { channel, reply_to, lost, .. }) = outlet else { return Ok(()) };
     let body = delivery::join_commands(batch.iter().map(Part::bytes));
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let properties = properties(queue.lane, batch).with_reply_to(reply_to.clone());
-    publish(channel, &queue.to_string(), options, &body, properties).await
+    publish(lost, channel, &queue.to_string(), options, &body, properties).await
 }
 
 fn properties(lane: Lane, batch: &[Attempt]) -> BasicProperties {

@@ -15,15 +15,23 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// A message that is not settled yet. The channel it came by must stay open until then, and its last handle closes
 /// it. Dropped unsettled, the message returns to its queue.
 pub(super) struct Unsettled {
-    acker: Acker,
-    channel: Channel,
+    way: Way,
     returns: Returns,
+}
+
+/// The way back to the queue. A driver that has just lost its connection may never say what became of an ack, so
+/// nobody waits for that beyond the loss of the link.
+#[derive(Clone)]
+pub(super) struct Way {
+    acker: Acker,
+    _channel: Channel,
+    lost: CancellationToken,
 }
 
 /// Returns to their queues what was dropped: a drop cannot wait.
 #[derive(Clone, Debug)]
 pub(super) struct Returns {
-    dropped: mpsc::UnboundedSender<(Acker, Channel)>,
+    dropped: mpsc::UnboundedSender<Way>,
 }
 
 /// The way back of one delivery.
@@ -35,32 +43,53 @@ pub(super) struct AmqpReceiver {
     pub(super) links: Links,
 }
 
+impl Way {
+    /// Of a message that came by a channel of a link.
+    pub(super) fn new(acker: Acker, channel: Channel, lost: CancellationToken) -> Self {
+        Self { acker, _channel: channel, lost }
+    }
+
+    fn is_open(&self) -> bool {
+        self.acker.usable() && !self.lost.is_cancelled()
+    }
+
+    async fn ack(&self) {
+        let ack = self.acker.ack(BasicAckOptions::default());
+        settled(self.lost.run_until_cancelled(ack).await);
+    }
+
+    async fn requeue(&self) {
+        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        settled(self.lost.run_until_cancelled(self.acker.nack(options)).await);
+    }
+}
+
 impl Unsettled {
-    /// A message that came by a channel.
-    pub(super) fn new(acker: Acker, channel: Channel, returns: Returns) -> Self {
-        Self { acker, channel, returns }
+    /// A message, and its way back.
+    pub(super) fn new(way: Way, returns: Returns) -> Self {
+        Self { way, returns }
     }
 
     /// Whether the connection that it came by still stands; otherwise it comes again, and settling it does nothing.
     pub(super) fn is_live(&self) -> bool {
-        self.acker.usable()
+        self.way.is_open()
     }
 
     /// It never comes again.
     pub(super) async fn ack(self) {
-        settled(self.acker.ack(BasicAckOptions::default()).await);
+        self.way.ack().await;
     }
 
     /// It comes again.
     pub(super) async fn requeue(self) {
-        settled(requeue(&self.acker).await);
+        self.way.requeue().await;
     }
 }
 
 impl Drop for Unsettled {
     fn drop(&mut self) {
-        if self.acker.usable() {
-            let _ = self.returns.dropped.send((self.acker.clone(), self.channel.clone()));
+        if self.is_live() {
+            let _ = self.returns.dropped.send(self.way.clone());
         }
     }
 }
@@ -74,7 +103,7 @@ impl fmt::Debug for Unsettled {
 impl Returns {
     /// Starts the task.
     pub(super) fn open(tasks: &TaskTracker, closing: CancellationToken) -> Self {
-        let (sender, mut dropped) = mpsc::unbounded_channel::<(Acker, Channel)>();
+        let (sender, mut dropped) = mpsc::unbounded_channel::<Way>();
         tasks.spawn(async move {
             loop {
                 let next = tokio::select! {
@@ -82,9 +111,8 @@ impl Returns {
                     next = dropped.recv() => next,
                     () = closing.cancelled() => None,
                 };
-                let Some((acker, _channel)) = next else { return };
-                // If this fails, the connection is gone, and with it the message is back in its queue.
-                let _ = requeue(&acker).await;
+                let Some(way) = next else { return };
+                way.requeue().await;
             }
         });
         Self { dropped: sender }
@@ -117,13 +145,15 @@ impl Receiver for AmqpReceiver {
     }
 }
 
-async fn requeue(acker: &Acker) -> lapin::Result<bool> {
-    acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await
-}
-
 /// After a loss of the connection the broker delivers the message again whatever is said: no error.
-fn settled(result: lapin::Result<bool>) {
-    if let Err(error) = result {
-        tracing::debug!(error.message = %error, "a delivery was not settled: it will come again");
+fn settled(result: Option<lapin::Result<bool>>) {
+    match result {
+        Some(Ok(_)) => {}
+        Some(Err(error)) => {
+            tracing::debug!(error.message = %error, "a delivery was not settled: it will come again");
+        }
+        None => {
+            tracing::debug!("a delivery was not settled before the connection was lost: it will come again");
+        }
     }
 }

@@ -80,10 +80,12 @@ async fn publish_all(
     properties: &BasicProperties,
     links: &Links,
 ) -> Result<(), PublishError> {
-    let channel = links.wait().await.publishing_channel().await.map_err(PublishError::Broken)?;
+    let link = links.wait().await;
+    let channel = link.lost.run_until_cancelled(link.publishing_channel()).await;
+    let channel = channel.ok_or(PublishError::Unconfirmed)?.map_err(PublishError::Broken)?;
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     for body in bodies {
-        publish(&channel, queue, options, body, properties.clone()).await?;
+        publish(&link.lost, &channel, queue, options, body, properties.clone()).await?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::{
     amqp::{
         death,
         link::{self, Link, LinkError},
-        receiver::{AmqpReceiver, Unsettled},
+        receiver::{AmqpReceiver, Unsettled, Way},
         rescue::{self, Cause, Delivered},
     },
     topology::{self, SPLIT_AFTER_RETURNS},
@@ -53,7 +53,9 @@ impl Shard {
             let Some(link) = cancel.run_until_cancelled(self.consumption.wires.links.wait()).await else {
                 return;
             };
-            match self.establish(&link).await {
+            // A driver that has just lost its connection may never answer.
+            let established = link.lost.run_until_cancelled(self.establish(&link)).await;
+            match established.unwrap_or(Err(LinkError::Silent)) {
                 Ok((channel, consumer)) => {
                     backoff = delays.build();
                     self.fault = None;
@@ -110,7 +112,7 @@ impl Shard {
                 biased;
                 () = self.consumption.cancel.cancelled() => break,
                 message = consumer.next() => match message {
-                    Some(Ok(message)) => self.deliver(channel, message).await,
+                    Some(Ok(message)) => self.deliver(link, channel, message).await,
                     Some(Err(_)) | None => return,
                 },
             }
@@ -120,12 +122,12 @@ impl Shard {
         }
         // What came in between nobody has seen: dropped, it returns to the queue.
         while let Some(Ok(message)) = link.lost.run_until_cancelled(consumer.next()).await.flatten() {
-            drop(self.unsettled(channel, &message));
+            drop(self.unsettled(link, channel, &message));
         }
     }
 
-    async fn deliver(&self, channel: &Channel, message: lapin::message::Delivery) {
-        let unsettled = self.unsettled(channel, &message);
+    async fn deliver(&self, link: &Link, channel: &Channel, message: lapin::message::Delivery) {
+        let unsettled = self.unsettled(link, channel, &message);
         let returns = death::returns(&message);
         let links = self.consumption.wires.links.clone();
         let delivered = Delivered::new(self.queue, returns, message);
@@ -165,7 +167,8 @@ impl Shard {
         self.consumption.tasks.spawn(closing.run_until_cancelled_owned(rescue));
     }
 
-    fn unsettled(&self, channel: &Channel, message: &lapin::message::Delivery) -> Unsettled {
-        Unsettled::new(message.acker.clone(), channel.clone(), self.consumption.wires.returns.clone())
+    fn unsettled(&self, link: &Link, channel: &Channel, message: &lapin::message::Delivery) -> Unsettled {
+        let way = Way::new(message.acker.clone(), channel.clone(), link.lost.clone());
+        Unsettled::new(way, self.consumption.wires.returns.clone())
     }
 }
