@@ -40,6 +40,7 @@ mod preconditions;
 mod queues;
 mod records;
 mod service_faults;
+mod session_failovers;
 mod sessions;
 mod worker_faults;
 
@@ -68,6 +69,7 @@ pub(crate) fn functional() -> Vec<Scenario> {
 pub(crate) fn faults() -> Vec<Fault> {
     let themes = [
         // The long ones first.
+        session_failovers::all(),
         service_faults::all(),
         worker_faults::all(),
         gate_faults::all(),

@@ -3,14 +3,14 @@
 use crate::{
     account::{Passwords, Throttle},
     config::Settings,
-    error::{ApiError, ServiceError},
+    error::{AccessError, ApiError, ServiceError},
     operation::Operation,
     request::{caller::Caller, exchange::Exchange, idempotency::Identity},
     sessions::{LiveSessions, Sessions},
     signing::SigningKeys,
 };
 use bus::Bus;
-use messages::{Command, Envelope, Outcome, Principal};
+use messages::{Command, Envelope, Outcome, Principal, Rejection};
 use process::Stopper;
 use std::{sync::Arc, time::Instant};
 use tokio::sync::Semaphore;
@@ -62,7 +62,14 @@ impl Gate {
         identity: Identity,
         command: Command,
     ) -> Result<Outcome, ApiError> {
-        self.send(&caller.exchange, caller.principal(), identity, command).await
+        match self.send(&caller.exchange, caller.principal(), identity, command).await {
+            Err(ApiError::Rejected(Rejection::SessionRevoked)) => {
+                // The session store has forgotten, or not heard of it.
+                self.sessions.end(&caller.session.user.name, &caller.session.id).await;
+                Err(AccessError::Unauthenticated.into())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Reads for a caller: like [`Gate::carry_out`] for what has no effect.

@@ -24,6 +24,7 @@ pub mod precondition;
 pub mod principal;
 pub mod record;
 pub mod rejection;
+pub mod sessions;
 pub mod time;
 
 pub use collection::CollectionSettings;
@@ -36,4 +37,5 @@ pub use precondition::Precondition;
 pub use principal::{Principal, Role};
 pub use record::{ETag, Record, Version};
 pub use rejection::Rejection;
+pub use sessions::{Revocations, SessionClaim, Standing};
 pub use time::Timestamp;

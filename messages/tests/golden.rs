@@ -7,7 +7,7 @@
 
 use messages::{
     Command, CommandId, Delivered, Document, Envelope, Fingerprint, Outcome, Precondition, Principal,
-    Rejection, Reply, Role, Timestamp, Version,
+    Rejection, Reply, Role, SessionClaim, Standing, Timestamp, Version,
     command::CloseOperation,
     delivery,
     outcome::{Listed, RecordDeleted, RecordWritten, RecordsListed},
@@ -34,6 +34,7 @@ fn envelope(n: u128, command: Command) -> Envelope {
             name: "ann".parse().unwrap(),
             roles: vec![Role::Admin, Role::Operator],
             groups: vec!["sales".parse().unwrap()],
+            session: None,
         }),
         trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         fingerprint: Some(Fingerprint::from_bytes([7; 16])),
@@ -161,6 +162,7 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
     outcomes.extend(rejections.into_iter().map(|(name, rejection)| (name, Outcome::Rejected(rejection))));
     let null = written(Some(Document::parse(b"null").unwrap()));
     outcomes.push(("record_patched_to_null", Outcome::RecordPatched(null)));
+    outcomes.push(("session_revoked", Outcome::Rejected(Rejection::SessionRevoked)));
     outcomes
 }
 
@@ -187,6 +189,19 @@ fn deliveries_are_written_and_read_as_ever() {
         let read = delivery::decode_commands(&frozen(name, &body)).unwrap();
         assert_eq!(read, [Delivered::Command(Box::new(envelope))]);
     }
+}
+
+#[test]
+fn a_command_says_by_which_session_it_is_given() {
+    let read = ReadRecord { collection: "orders".parse().unwrap(), record: "order-1".parse().unwrap() };
+    let mut envelope = envelope(1, Command::ReadRecord(read));
+    let Principal::User(user) = &mut envelope.principal else { panic!("it is a user's") };
+    let standing = Standing { created: Timestamp::from_micros(1_790_000_000_000_000), epoch: 3 };
+    let id = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU".to_owned();
+    user.session = Some(SessionClaim { id, standing });
+    let body = delivery::join_commands([delivery::encode_command(&envelope).unwrap().as_slice()]);
+    let read = delivery::decode_commands(&frozen("read_record_by_session", &body)).unwrap();
+    assert_eq!(read, [Delivered::Command(Box::new(envelope))]);
 }
 
 #[test]

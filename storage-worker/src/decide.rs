@@ -4,6 +4,7 @@
 //! - [`record`]: creating, replacing, patching and deleting.
 //! - [`access`]: who may do what.
 //! - [`collection`]: what holds for the settings of collections besides.
+//! - [`revocation`]: whose session has ended.
 //! - [`patch`]: applying a patch within bounds.
 //! - [`group`]: many commands of one bucket, as a fold of the above.
 //! - [`list`]: one page out of many buckets.
@@ -14,6 +15,7 @@ pub mod group;
 pub mod list;
 pub mod patch;
 pub mod record;
+pub mod revocation;
 
 #[cfg(test)]
 mod properties;

@@ -10,8 +10,6 @@ use http::{StatusCode, header};
 pub(crate) enum ServiceError {
     /// Sessions cannot be looked up: nobody gets in.
     SessionsUnavailable(SessionsError),
-    /// An account was changed, but its sessions could not be ended.
-    SessionsNotEnded(SessionsError),
     /// The command never reached a queue.
     BrokerUnavailable(BusError),
     /// The command may take effect, now or later. `operation`: where to ask.
@@ -45,14 +43,6 @@ impl ServiceError {
                 "Sessions cannot be checked",
                 "the session store does not answer; nothing was done",
             ),
-            Self::SessionsNotEnded(_) => Problem {
-                outcome: Effect::Unknown,
-                ..unavailable(
-                    "sessions-not-ended",
-                    "The account was changed, its sessions were not ended",
-                    "the session store does not answer; send the request again",
-                )
-            },
             Self::BrokerUnavailable(_) => unavailable(
                 "queue-unavailable",
                 "The queue takes no commands",
@@ -85,7 +75,7 @@ impl ServiceError {
     /// Writes down what clients are not told.
     pub(super) fn log(&self) {
         match self {
-            Self::SessionsUnavailable(error) | Self::SessionsNotEnded(error) => {
+            Self::SessionsUnavailable(error) => {
                 tracing::warn!(error.message = %error, "sessions unavailable: {error}");
             }
             Self::BrokerUnavailable(error) | Self::ReadTimedOut(error) => {

@@ -2,6 +2,7 @@
 
 use super::{answer::rfc3339, session::private};
 use crate::{
+    account::revocation,
     error::{ApiError, RequestError},
     gate::Gate,
     operation::Operation,
@@ -29,6 +30,7 @@ pub(super) async fn settle_operation(
         return Err(RequestError::OperationGone.into());
     }
     if now <= operation.deadline {
+        revocation::own_account(&gate, &caller).await?;
         let wait = now.until(operation.deadline).as_secs() + 1;
         let body = json!({ "id": operation.id(), "status": "pending", "until": rfc3339(operation.deadline) });
         let mut response = private(StatusCode::ACCEPTED, Json(body));

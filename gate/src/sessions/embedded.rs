@@ -3,7 +3,7 @@
 use super::{Lifetimes, REMEMBERED_REVOCATIONS, Session, SessionId, Sessions, SessionsError, Token};
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use messages::{Timestamp, UserName, principal::User};
+use messages::{Standing, Timestamp, UserName, principal::User};
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -53,10 +53,15 @@ impl EmbeddedSessions {
 
 #[async_trait]
 impl Sessions for EmbeddedSessions {
-    async fn create(&self, user: User, now: Timestamp) -> Result<(Token, Session), SessionsError> {
+    async fn create(
+        &self,
+        user: User,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Result<(Token, Session), SessionsError> {
         self.run(move |store| {
             let token = Token::mint();
-            let session = Session::begin(token.id(), user, store.lifetimes, now);
+            let session = Session::begin(token.id(), user, standing, store.lifetimes, now);
             let _held = store.hold();
             store.forget_ended_of(&session.user.name, now)?;
             store.of_users.insert(index(&session.user.name, Some(&session.id)), [])?;

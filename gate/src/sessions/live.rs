@@ -1,7 +1,7 @@
 //! Sessions as the gate sees them: what was found is trusted for a moment, unless it is heard that it has ended.
 
 use super::{Session, SessionId, Sessions, SessionsError, Token};
-use messages::{Timestamp, UserName, principal::User};
+use messages::{Standing, Timestamp, UserName, principal::User};
 use moka::future::Cache;
 use std::{
     sync::Arc,
@@ -50,8 +50,13 @@ impl LiveSessions {
         Self { store, found, revoked }
     }
 
-    pub(crate) async fn create(&self, user: User, now: Timestamp) -> Result<(Token, Session), SessionsError> {
-        self.store.create(user, now).await
+    pub(crate) async fn create(
+        &self,
+        user: User,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Result<(Token, Session), SessionsError> {
+        self.store.create(user, standing, now).await
     }
 
     pub(crate) async fn find(
@@ -85,36 +90,32 @@ impl LiveSessions {
         self.store.list(user, now).await
     }
 
-    /// From now on this gate lets nobody in with this session, whatever the store says.
-    pub(crate) async fn bury(&self, id: &SessionId) {
+    /// Ends one session of an account whose record says that it has ended. From now on this gate lets nobody in with
+    /// it, whatever the store says; other gates hear of it from the store, or from a storage worker.
+    pub(crate) async fn end(&self, user: &UserName, id: &SessionId) {
         self.revoked.insert(*id, ()).await;
-    }
-
-    /// Ends one session of an account; `false` if it has no such session.
-    pub(crate) async fn delete(&self, user: &UserName, id: &SessionId) -> Result<bool, SessionsError> {
-        let deleted = self.store.delete(user, id).await;
-        if !matches!(deleted, Ok(false)) {
-            self.bury(id).await;
+        if let Err(error) = self.store.delete(user, id).await {
+            not_ended(&error);
         }
-        deleted
     }
 
-    /// Ends all sessions of an account but the one that may be spared.
-    pub(crate) async fn delete_all(
-        &self,
-        user: &UserName,
-        spared: Option<&SessionId>,
-        now: Timestamp,
-    ) -> Result<(), SessionsError> {
-        for session in self.store.list(user, now).await? {
-            if Some(&session.id) != spared {
-                self.delete(user, &session.id).await?;
+    /// Ends all sessions of an account likewise, but for the one that may be spared.
+    pub(crate) async fn end_all(&self, user: &UserName, spared: Option<&SessionId>, now: Timestamp) {
+        match self.store.list(user, now).await {
+            Ok(sessions) => {
+                for session in sessions.iter().filter(|session| Some(&session.id) != spared) {
+                    self.end(user, &session.id).await;
+                }
             }
+            Err(error) => not_ended(&error),
         }
-        Ok(())
     }
 
     pub(crate) async fn check(&self) -> Result<(), SessionsError> {
         self.store.check().await
     }
+}
+
+fn not_ended(error: &SessionsError) {
+    tracing::warn!(error.message = %error, "sessions have ended, but the session store keeps them: {error}");
 }

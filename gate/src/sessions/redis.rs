@@ -11,7 +11,7 @@ mod scripts;
 use self::{place::Place, primary::Primary, scripts::Scripts};
 use super::{Lifetimes, Session, SessionId, Sessions, SessionsError, Token};
 use async_trait::async_trait;
-use messages::{Timestamp, UserName, principal::User};
+use messages::{Standing, Timestamp, UserName, principal::User};
 use redis::RedisError;
 use tokio::sync::broadcast;
 
@@ -69,9 +69,14 @@ impl RedisSessions {
 
 #[async_trait]
 impl Sessions for RedisSessions {
-    async fn create(&self, user: User, now: Timestamp) -> Result<(Token, Session), SessionsError> {
+    async fn create(
+        &self,
+        user: User,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Result<(Token, Session), SessionsError> {
         let token = Token::mint();
-        let session = Session::begin(token.id(), user, self.lifetimes, now);
+        let session = Session::begin(token.id(), user, standing, self.lifetimes, now);
         let mut script = self.scripts.create.key(self.key(&session.id));
         script
             .key(self.user_key(&session.user.name))

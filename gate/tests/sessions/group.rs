@@ -1,6 +1,6 @@
 //! Sessions in a group of Redis servers whose sentinels fail over.
 
-use super::{LIFETIMES, blocking, contract_over, redis_at, start, user};
+use super::{LIFETIMES, STANDING, blocking, contract_over, redis_at, start, user};
 use gate::{
     RedisSessions, Sessions,
     sessions::{SessionsError, Token},
@@ -69,7 +69,7 @@ async fn a_session_is_found_at_the_new_primary_by_who_was_connected_to_the_old_o
     let ground = Ground::start().await;
     let sessions = redis_at(&ground.group.url());
     let now = start();
-    let (token, _) = sessions.create(user("ann"), now).await.unwrap();
+    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
     let first = ground.group.primary().unwrap();
     let (ground, second) = ground.with(|group| group.fail_over().unwrap()).await;
     assert_ne!(first, second);
@@ -103,7 +103,7 @@ async fn a_primary_without_replicas_and_a_replica_let_nobody_in() {
     let ground = Ground::start().await;
     let now = start();
     let sessions = redis_at(&ground.group.url());
-    let (token, _) = sessions.create(user("ann"), now).await.unwrap();
+    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
     let primary = ground.group.primary().unwrap();
     let replica = (primary + 1) % 3;
     let (mut ground, replica_url) = ground.with(move |group| group.servers()[replica].url()).await;
@@ -125,7 +125,7 @@ async fn a_primary_without_replicas_and_a_replica_let_nobody_in() {
         }
     };
     assert!(matches!(&refused, SessionsError::Unavailable(_)), "{refused}");
-    assert!(sessions.create(user("ann"), now).await.is_err());
+    assert!(sessions.create(user("ann"), STANDING, now).await.is_err());
     assert!(sessions.delete(&"ann".parse().unwrap(), &token.id()).await.is_err());
     assert!(sessions.list(&"ann".parse().unwrap(), now).await.is_err());
     assert!(sessions.check().await.is_err());

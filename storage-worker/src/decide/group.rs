@@ -1,7 +1,10 @@
 //! Many commands of one bucket, decided in order as if each were alone, and written together.
 
 use crate::{
-    decide::{Collection, Decision, record},
+    decide::{
+        Collection, Decision, record,
+        revocation::{self, Known},
+    },
     store::{Change, Group, Receipt, Row, Rows},
 };
 use messages::{
@@ -81,10 +84,16 @@ impl Asked {
 }
 
 /// Decides commands in order against the evolving rows of their bucket. `rows` holds what is stored of
-/// [`Asked::row`] and [`Asked::receipt`] of each.
-pub fn fold<'a>(asked: impl IntoIterator<Item = &'a Asked>, rows: Rows, now: Timestamp) -> Plan {
+/// [`Asked::row`] and [`Asked::receipt`] of each, `known` the accounts by which they are given.
+pub fn fold<'a>(
+    asked: impl IntoIterator<Item = &'a Asked>,
+    rows: Rows,
+    known: &Known,
+    now: Timestamp,
+) -> Plan {
     let mut fold = Fold {
         now,
+        known,
         rows: rows.records.into_iter().map(|row| (row.id.clone(), row)).collect(),
         receipts: rows.receipts.into_iter().map(|receipt| (receipt.command, receipt)).collect(),
         replaced: BTreeMap::new(),
@@ -94,8 +103,9 @@ pub fn fold<'a>(asked: impl IntoIterator<Item = &'a Asked>, rows: Rows, now: Tim
     fold.into_plan(outcomes)
 }
 
-struct Fold {
+struct Fold<'a> {
     now: Timestamp,
+    known: &'a Known,
     rows: HashMap<RecordId, Row>,
     receipts: HashMap<CommandId, Receipt>,
     /// Changed records, and the versions that are stored of them.
@@ -103,7 +113,7 @@ struct Fold {
     written: Vec<(CommandId, Duration)>,
 }
 
-impl Fold {
+impl Fold<'_> {
     fn settle(&mut self, asked: &Asked) -> Option<Outcome> {
         if let Some(receipt) = self.receipts.get(&asked.receipt()) {
             return Some(self.answer_again(asked, receipt));
@@ -113,8 +123,10 @@ impl Fold {
             let before = self.rows.insert(next.id.clone(), next.clone());
             self.replaced.entry(next.id).or_insert(before.map(|row| row.version));
         }
-        // A closed operation may have had a key, under which its client can try again for a day.
-        let long = asked.closes() || asked.envelope.fingerprint.is_some();
+        // A closed operation may have had a key, under which its client can try again for a day. Whose session has
+        // ended opens another one, and tries again too.
+        let revoked = decision.outcome == Outcome::Rejected(Rejection::SessionRevoked);
+        let long = asked.closes() || (asked.envelope.fingerprint.is_some() && !revoked);
         let lifetime = if long { KEYED_RECEIPT_LIFETIME } else { RECEIPT_LIFETIME };
         let receipt = Receipt {
             command: asked.receipt(),
@@ -133,7 +145,8 @@ impl Fold {
             Target::Missing if current.is_some_and(|row| row.document.is_some()) => return None,
             Target::Missing => {
                 let collection = asked.envelope.command.collection().clone();
-                return Some(Rejection::CollectionNotFound { collection }.into());
+                let not_found = Rejection::CollectionNotFound { collection };
+                return Some(self.live(asked).err().unwrap_or(not_found).into());
             }
             Target::Collection(collection) => collection,
         };
@@ -142,6 +155,8 @@ impl Fold {
         }
         let decided = if asked.is_late(self.now) {
             Rejection::Expired.into()
+        } else if let Err(revoked) = self.live(asked) {
+            revoked.into()
         } else {
             record::decide(&asked.envelope, collection, current, self.now)
         };
@@ -149,6 +164,10 @@ impl Fold {
             Some(command) => Some(self.settle_minted(&asked.envelope, command, current, decided)),
             None => Some(decided),
         }
+    }
+
+    fn live(&self, asked: &Asked) -> Result<(), Rejection> {
+        revocation::check(&asked.envelope.principal, self.known)
     }
 
     /// A create whose record is its receipt: if the record is there, it was done. If the answer is no, a deleted row
@@ -206,8 +225,14 @@ impl Fold {
         }
     }
 
-    /// What the first attempt was answered; the document only if the record still has that version.
+    /// What the first attempt was answered; the document only if the record still has that version, and for a live
+    /// session.
     fn answer_again(&self, asked: &Asked, receipt: &Receipt) -> Outcome {
+        let live = self.live(asked).is_ok();
+        if live && receipt.outcome == Outcome::Rejected(Rejection::SessionRevoked) {
+            // It was given by another session: this attempt is not executed, a later one may be.
+            return Outcome::Rejected(Rejection::Expired);
+        }
         let expired = receipt.outcome == Outcome::Rejected(Rejection::Expired);
         if !asked.closes() && !expired && receipt.fingerprint != asked.envelope.fingerprint {
             return Outcome::Rejected(Rejection::IdempotencyKeyReused);
@@ -216,6 +241,7 @@ impl Fold {
         if let (Outcome::RecordPatched(written), Command::PatchRecord(command)) =
             (&mut outcome, &asked.envelope.command)
             && command.answer == Answer::Document
+            && live
         {
             let row = self.rows.get(&command.record).filter(|row| row.id == written.id);
             let row = row.filter(|row| row.version == written.etag.version);
