@@ -42,6 +42,7 @@ mod preconditions;
 mod queues;
 mod records;
 mod service_faults;
+mod session_failovers;
 mod sessions;
 mod worker_faults;
 
@@ -71,6 +72,7 @@ pub(crate) fn functional() -> Vec<Scenario> {
 pub(crate) fn faults() -> Vec<Fault> {
     let themes = [
         // The long ones first.
+        session_failovers::all(),
         service_faults::all(),
         deferred_faults::all(),
         worker_faults::all(),

@@ -3,6 +3,7 @@
 mod document;
 mod first_admin;
 mod password;
+pub(crate) mod revocation;
 mod throttle;
 
 pub(crate) use document::Account;

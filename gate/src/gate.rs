@@ -5,7 +5,7 @@ mod clock;
 use crate::{
     account::{Passwords, Throttle},
     config::Settings,
-    error::{ApiError, ServiceError},
+    error::{AccessError, ApiError, ServiceError},
     operation::Operation,
     request::{caller::Caller, exchange::Exchange, idempotency::Identity, prefer::Course},
     sessions::{LiveSessions, Sessions},
@@ -13,7 +13,7 @@ use crate::{
 };
 use bus::{Bus, BusError, Deferral};
 use messages::{
-    Command, Envelope, Handling, OperationKey, Outcome, Principal, Reply, operation::ReadOperation,
+    Command, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply, operation::ReadOperation,
 };
 use process::Stopper;
 use std::{
@@ -85,7 +85,19 @@ impl Gate {
         identity: Identity,
         command: Command,
     ) -> Result<Outcome, ApiError> {
-        self.send(&caller.exchange, caller.principal(), identity, command).await
+        let told = self.send(&caller.exchange, caller.principal(), identity, command).await;
+        self.unless_revoked(caller, told).await
+    }
+
+    /// The worker knows of revocations that the session store has forgotten.
+    async fn unless_revoked<T>(&self, caller: &Caller, told: Result<T, ApiError>) -> Result<T, ApiError> {
+        match told {
+            Err(ApiError::Rejected(Rejection::SessionRevoked)) => {
+                self.sessions.end(&caller.session.user.name, &caller.session.id).await;
+                Err(AccessError::Unauthenticated.into())
+            }
+            told => told,
+        }
     }
 
     /// Reads for a caller: like [`Gate::carry_out`] for what has no effect.
@@ -113,11 +125,12 @@ impl Gate {
         let operation = Operation::of(&envelope, caller.exchange.caller());
         let deferral = Deferral { kept_within: self.settings.request_deadline, wait };
         let began = Instant::now();
-        match self.bus.defer(envelope, deferral).await {
+        let told = match self.bus.defer(envelope, deferral).await {
             Ok(None) => operation.map(Change::Accepted).ok_or_else(|| ApiError::internal("a deferred read")),
             Ok(Some(reply)) => done(&caller.exchange, began, reply).map(Change::Done),
             Err(error) => self.in_doubt(&caller.exchange, error, operation.as_ref()).await.map(Change::Done),
-        }
+        };
+        self.unless_revoked(caller, told).await
     }
 
     /// Sends a command on behalf of somebody in particular.

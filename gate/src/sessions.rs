@@ -13,21 +13,30 @@ mod redis;
 mod token;
 
 use async_trait::async_trait;
-use messages::{Timestamp, UserName, principal::User};
+use messages::{SessionClaim, Standing, Timestamp, UserName, principal::User};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::broadcast;
 
 pub use embedded::EmbeddedSessions;
 pub(crate) use live::LiveSessions;
-pub use redis::RedisSessions;
+pub use redis::{InvalidRedisUrl, RedisSessions};
 pub use token::{NotOurs, SessionId, Token};
+
+/// How many deleted sessions a listener may be behind.
+const REMEMBERED_REVOCATIONS: usize = 1024;
 
 /// Keeps sessions.
 #[async_trait]
 pub trait Sessions: Send + Sync + 'static {
-    /// Opens a session for somebody whose password was checked.
-    async fn create(&self, user: User, now: Timestamp) -> Result<(Token, Session), SessionsError>;
+    /// Opens a session for somebody whose password was checked, and whose account stands like this.
+    async fn create(
+        &self,
+        user: User,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Result<(Token, Session), SessionsError>;
 
     /// The live session of this id, which thereby was used just now.
     async fn find(&self, id: &SessionId, now: Timestamp) -> Result<Option<Session>, SessionsError>;
@@ -37,6 +46,10 @@ pub trait Sessions: Send + Sync + 'static {
 
     /// Ends one session of an account; `false` if it has no such session.
     async fn delete(&self, user: &UserName, id: &SessionId) -> Result<bool, SessionsError>;
+
+    /// The ids of sessions as they are deleted, here or at another gate. Some may be missed: when the store is lost for
+    /// a moment, or when nobody listens for long.
+    fn revocations(&self) -> broadcast::Receiver<SessionId>;
 
     /// Whether sessions can be looked up just now.
     async fn check(&self) -> Result<(), SessionsError>;
@@ -65,6 +78,9 @@ pub struct Session {
     pub id: SessionId,
     /// Whose.
     pub user: User,
+    /// What its account was when it was opened. One that does not know is dead to storage workers.
+    #[serde(default)]
+    pub standing: Standing,
     /// When it was opened.
     pub created: Timestamp,
     /// When it ends even if it is used.
@@ -75,10 +91,21 @@ pub struct Session {
 
 impl Session {
     /// A session that begins now.
-    pub(crate) fn begin(id: SessionId, user: User, lifetimes: Lifetimes, now: Timestamp) -> Self {
+    pub(crate) fn begin(
+        id: SessionId,
+        user: User,
+        standing: Standing,
+        lifetimes: Lifetimes,
+        now: Timestamp,
+    ) -> Self {
         let expires = now.after(lifetimes.absolute);
         let idle_until = now.after(lifetimes.idle).min(expires);
-        Self { id, user, created: now, expires, idle_until }
+        Self { id, user, standing, created: now, expires, idle_until }
+    }
+
+    /// As its commands name it.
+    pub(crate) fn claim(&self) -> SessionClaim {
+        SessionClaim { id: self.id.to_string(), standing: self.standing }
     }
 
     /// Whether it has not ended yet.

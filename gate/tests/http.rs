@@ -5,7 +5,7 @@
 
 use bus::{Bus, LocalBus};
 use gate::{Backends, EmbeddedSessions, Lifetimes, Sessions, Settings, SigningKeys};
-use messages::{Role, principal::User};
+use messages::{Role, Standing, principal::User};
 use process::Stopper;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -31,8 +31,13 @@ impl Gate {
         let directory = tempfile::tempdir().unwrap();
         let now = process::now();
         let sessions = EmbeddedSessions::open(directory.path(), Lifetimes::default(), now).unwrap();
-        let user = User { name: "ann".parse().unwrap(), roles: vec![Role::Admin], groups: Vec::new() };
-        let (token, _) = sessions.create(user, now).await.unwrap();
+        let user = User {
+            name: "ann".parse().unwrap(),
+            roles: vec![Role::Admin],
+            groups: Vec::new(),
+            session: None,
+        };
+        let (token, _) = sessions.create(user, Standing::default(), now).await.unwrap();
         let bus = Arc::new(LocalBus::new());
         let listener = gate::listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
@@ -285,23 +290,22 @@ async fn more_requests_at_once_than_places_are_refused() {
     gate.stop().await;
 }
 
+/// The gate's own word is not enough: a session store may have forgotten a log-out.
 #[tokio::test]
-async fn a_session_is_shown_listed_and_ended() {
+async fn a_session_that_no_worker_vouches_for_is_neither_shown_nor_of_use() {
     let gate = Gate::start(quick()).await;
     let (get, delete) = (Method::GET, Method::DELETE);
-    let me: Value = gate.request(&get, "/v1/session").send().await.unwrap().json().await.unwrap();
-    assert_eq!((&me["user"], &me["roles"]), (&json!("ann"), &json!(["admin"])));
+    for request in [
+        gate.request(&get, "/v1/session"),
+        gate.request(&get, "/v1/sessions"),
+        gate.request(&delete, "/v1/session"),
+        gate.request(&delete, "/v1/sessions"),
+    ] {
+        problem(request, 504, "read-timed-out", "not_executed").await;
+    }
     let cookie = format!("a=b; __Host-penstock={}", gate.token);
-    let by_cookie = || gate.anonymous(&delete, "/v1/session").header("cookie", &cookie);
-    let foreign = by_cookie().header("sec-fetch-site", "cross-site");
-    problem(foreign, 403, "cross-site", "not_executed").await;
-    let all: Value = gate.request(&get, "/v1/sessions").send().await.unwrap().json().await.unwrap();
-    assert_eq!((&all["sessions"][0]["id"], &all["current"]), (&me["id"], &me["id"]));
-    assert!(!all.to_string().contains(&gate.token));
-    let ended = by_cookie().header("sec-fetch-site", "same-origin").send().await.unwrap();
-    assert_eq!(ended.status(), 204);
-    assert!(ended.headers()["set-cookie"].to_str().unwrap().contains("Max-Age=0"));
-    problem(gate.request(&get, "/v1/session"), 401, "unauthenticated", "not_executed").await;
+    let foreign = gate.anonymous(&delete, "/v1/session").header("cookie", &cookie);
+    problem(foreign.header("sec-fetch-site", "cross-site"), 403, "cross-site", "not_executed").await;
     gate.stop().await;
 }
 

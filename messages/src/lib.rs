@@ -27,6 +27,7 @@ pub mod precondition;
 pub mod principal;
 pub mod record;
 pub mod rejection;
+pub mod sessions;
 pub mod time;
 
 pub use collection::CollectionSettings;
@@ -41,4 +42,5 @@ pub use precondition::Precondition;
 pub use principal::{Principal, Role};
 pub use record::{ETag, Record, Version};
 pub use rejection::Rejection;
+pub use sessions::{Revocations, SessionClaim, Standing};
 pub use time::Timestamp;

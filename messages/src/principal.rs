@@ -1,6 +1,6 @@
 //! On whose behalf a command is given.
 
-use crate::{InvalidName, UserName};
+use crate::{InvalidName, SessionClaim, UserName};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -25,6 +25,9 @@ pub struct User {
     /// The groups it is in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<UserName>,
+    /// By which session. Absent from the commands of older gates only, which nobody can judge by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionClaim>,
 }
 
 /// A power over the service as a whole.

@@ -52,6 +52,8 @@ pub enum Rejection {
         /// What it lacks.
         detail: String,
     },
+    /// The session on whose strength it was given has been revoked, or its account has changed or is gone.
+    SessionRevoked,
     /// An Idempotency-Key was used before, for another request.
     IdempotencyKeyReused,
     /// The deadline passed before the command took effect; it never will.

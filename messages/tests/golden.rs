@@ -7,7 +7,7 @@
 
 use messages::{
     Command, CommandId, Delivered, Document, Envelope, Fingerprint, Handling, Outcome, Precondition,
-    Principal, Rejection, Reply, Role, Timestamp, Timing, Version, delivery,
+    Principal, Rejection, Reply, Role, SessionClaim, Standing, Timestamp, Timing, Version, delivery,
     operation::{CloseOperation, Closing, OperationKey, ReadOperation},
     outcome::{Listed, RecordDeleted, RecordWritten, RecordsListed},
     precondition::Tags,
@@ -33,6 +33,7 @@ fn envelope(n: u128, command: Command) -> Envelope {
             name: "ann".parse().unwrap(),
             roles: vec![Role::Admin, Role::Operator],
             groups: vec!["sales".parse().unwrap()],
+            session: None,
         }),
         trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         fingerprint: Some(Fingerprint::from_bytes([7; 16])),
@@ -177,6 +178,7 @@ fn outcomes() -> Vec<(&'static str, Outcome)> {
     let null = written(Some(Document::parse(b"null").unwrap()));
     outcomes.push(("record_patched_to_null", Outcome::RecordPatched(null)));
     // Later ones behind the first, whose ids count through.
+    outcomes.push(("session_revoked", Outcome::Rejected(Rejection::SessionRevoked)));
     outcomes.push(("operation_pending", Outcome::OperationPending));
     outcomes.push(("cancelled", Outcome::Rejected(Rejection::Cancelled)));
     outcomes.push(("dead", Outcome::Rejected(Rejection::Dead)));
@@ -225,6 +227,19 @@ fn the_timing_of_a_reply_is_written_and_read_as_ever() {
     let reply = Reply { id: id(0), outcome: Outcome::OperationPending, timing: Some(timing) };
     let body = delivery::join_replies([delivery::encode_reply(&reply).unwrap().as_slice()]);
     assert_eq!(delivery::decode_replies(&frozen("reply_with_timing", &body)).unwrap(), [reply]);
+}
+
+#[test]
+fn a_command_says_by_which_session_it_is_given() {
+    let read = ReadRecord { collection: "orders".parse().unwrap(), record: "order-1".parse().unwrap() };
+    let mut envelope = envelope(1, Command::ReadRecord(read));
+    let Principal::User(user) = &mut envelope.principal else { panic!("it is a user's") };
+    let standing = Standing { created: Timestamp::from_micros(1_790_000_000_000_000), epoch: 3 };
+    let id = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU".to_owned();
+    user.session = Some(SessionClaim { id, standing });
+    let body = delivery::join_commands([delivery::encode_command(&envelope).unwrap().as_slice()]);
+    let read = delivery::decode_commands(&frozen("read_record_by_session", &body)).unwrap();
+    assert_eq!(read, [Delivered::Command(Box::new(envelope))]);
 }
 
 #[test]

@@ -4,11 +4,13 @@
 //! is decided anew when they no longer hold. A second committer only costs speed.
 
 use crate::{
+    accounts::Accounts,
     decide::{
         Rules,
         access::{self, Access},
         group::{Asked, Target, fold},
         record,
+        revocation::{self, Known},
     },
     gathering::Together,
     patience::Patience,
@@ -24,6 +26,8 @@ use std::sync::Arc;
 pub struct Committer {
     /// Where to.
     pub store: Arc<dyn Store>,
+    /// Whose sessions live.
+    pub accounts: Accounts,
 }
 
 /// What a committer answers: the outcome, `None` if the command must be placed anew (see
@@ -37,9 +41,17 @@ impl Together for Committer {
     type Answer = Settled;
 
     async fn run(&self, bucket: BucketId, requests: Vec<Asked>) -> Vec<Settled> {
+        let principals: Vec<_> = requests.iter().map(|asked| &asked.envelope.principal).collect();
+        let known = match self.accounts.known_to(&principals).await {
+            Ok(known) => known,
+            Err(failure) => {
+                let failure = Arc::new(failure);
+                return requests.iter().map(|_| Err(Arc::clone(&failure))).collect();
+            }
+        };
         let (mut plain, mut conditional) = (Vec::new(), Vec::new());
         for (place, asked) in requests.iter().enumerate() {
-            match Plain::of(asked, now()) {
+            match Plain::of(asked, &known, now()) {
                 Some(create) => plain.push((place, create)),
                 None => conditional.push((place, asked)),
             }
@@ -66,14 +78,16 @@ struct Plain {
 }
 
 impl Plain {
-    fn of(asked: &Asked, now: Timestamp) -> Option<Self> {
+    fn of(asked: &Asked, known: &Known, now: Timestamp) -> Option<Self> {
         let (Some(command), Target::Collection(collection)) = (asked.mints(), &asked.target) else {
             return None;
         };
         let row = record::minted(&asked.envelope, command);
         let allowed =
             access::check(&asked.envelope.principal, Access::Write, collection, &row.id, None).is_ok();
-        let plain = allowed && !asked.is_late(now) && matches!(collection.rules, Rules::Records { .. });
+        let live = revocation::check(&asked.envelope.principal, known).is_ok();
+        let plain =
+            allowed && live && !asked.is_late(now) && matches!(collection.rules, Rules::Records { .. });
         let outcome = Outcome::RecordCreated(record::written(&row, &command.document));
         plain.then_some(Self { row, outcome, deadline: asked.envelope.deadline })
     }
@@ -161,7 +175,10 @@ impl Committer {
         view: View,
     ) -> Result<Attempt, StoreError> {
         let rows = self.store.load(bucket, records, receipts, view).await?;
-        let plan = fold(asked.iter().copied(), rows, now());
+        // Each time anew, like the clock: a session may end while its command waits for the store.
+        let principals: Vec<_> = asked.iter().map(|asked| &asked.envelope.principal).collect();
+        let known = self.accounts.known_to(&principals).await?;
+        let plan = fold(asked.iter().copied(), rows, &known, now());
         if plan.group.receipts.is_empty() {
             return Ok(Attempt::Done(plan.outcomes));
         }

@@ -4,6 +4,7 @@
 //! - [`record`]: creating, replacing, patching and deleting.
 //! - [`access`]: who may do what.
 //! - [`collection`]: what holds for the settings of collections besides.
+//! - [`revocation`]: whose session has ended.
 //! - [`patch`]: applying a patch within bounds.
 //! - [`group`]: many commands of one bucket, as a fold of the above.
 //! - [`operation`]: what became of a command, and closing it.
@@ -16,6 +17,7 @@ pub mod list;
 pub mod operation;
 pub mod patch;
 pub mod record;
+pub mod revocation;
 
 #[cfg(test)]
 mod properties;

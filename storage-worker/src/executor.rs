@@ -1,6 +1,7 @@
 //! From a command to its outcome: find the collection, place the command at its bucket, read or commit there.
 
 use crate::{
+    accounts::Accounts,
     collections::Collections,
     committer::Committer,
     decide::{
@@ -27,6 +28,7 @@ const MOST_LISTS: usize = 8;
 pub struct Executor {
     store: Arc<dyn Store>,
     collections: Collections,
+    accounts: Accounts,
     commits: Gathering<Committer>,
     reads: Gathering<GroupRead>,
     lists: Semaphore,
@@ -49,9 +51,11 @@ pub enum ExecutorError {
 impl Executor {
     /// Carries out commands against `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
+        let accounts = Accounts::of(Arc::clone(&store));
         Self {
             collections: Collections::of(Arc::clone(&store)),
-            commits: Gathering::new(Committer { store: Arc::clone(&store) }),
+            commits: Gathering::new(Committer { store: Arc::clone(&store), accounts: accounts.clone() }),
+            accounts,
             reads: Gathering::new(GroupRead { store: Arc::clone(&store) }),
             lists: Semaphore::new(MOST_LISTS),
             store,
@@ -60,6 +64,12 @@ impl Executor {
 
     /// Carries out one command. Doing so again, after an error or not, has no second effect.
     pub async fn execute(&self, envelope: Envelope) -> Result<Outcome, ExecutorError> {
+        // What leaves a receipt of its own is judged where that is looked for: what was done is told nevertheless.
+        let leaves_none =
+            envelope.command.is_read() || matches!(envelope.command, Command::CloseOperation(_));
+        if leaves_none && let Err(rejection) = self.accounts.judge(&envelope.principal).await? {
+            return Ok(Outcome::Rejected(rejection));
+        }
         for _ in 0..MOST_PLACES {
             let found = self.collections.find(envelope.command.collection()).await?;
             if let Command::ReadOperation(command) = &envelope.command {

@@ -4,11 +4,13 @@
 //! - [`consumer`]: deliveries, one after the other and many at a time; replies; acks; drain.
 //! - [`undertaker`]: what becomes of commands that nobody can carry out.
 //! - [`executor`]: from a command to its outcome. [`collections`] finds what a name stands for.
+//!   [`accounts`] what their records say of their sessions.
 //! - [`gathering`]: what arrives while a bucket is busy is done together. [`committer`] writes so, [`reader`] reads.
 //! - [`decide`]: the rules, as pure functions.
 //! - [`store`]: Cassandra, or one directory.
 //! - [`config`], [`connect`], [`patience`]: how a worker starts, and waits for what is not there yet.
 
+pub mod accounts;
 pub mod collections;
 pub mod committer;
 pub mod config;

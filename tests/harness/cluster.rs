@@ -27,15 +27,23 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts two of each, and returns when all of them serve.
     pub(crate) fn start(stage: &Stage, ground: Ground) -> Self {
+        let redis_urls = [ground.redis_url.clone(), ground.redis_url.clone()];
+        Self::start_with(stage, ground, &redis_urls)
+    }
+
+    /// The same with a gate for each of these, which keeps its sessions there.
+    pub(crate) fn start_with(stage: &Stage, ground: Ground, redis_urls: &[String]) -> Self {
         let mut workers: Vec<_> = (1..=2).map(|number| worker(stage, &ground, number)).collect();
-        let ports: Vec<_> = (1..=2).map(|_| Port::reserve().unwrap()).collect();
+        let ports: Vec<_> = redis_urls.iter().map(|_| Port::reserve().unwrap()).collect();
         let addresses: Vec<_> =
             ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
         // Once: the first gate may read them while the second one is started.
         stage.secret(PASSWORD_FILE, ADMIN_PASSWORD);
         stage.secret(KEYS_FILE, SIGNING_KEYS);
-        let gates = addresses.iter().zip(1..).map(|(address, number)| gate(stage, &ground, number, *address));
-        let mut gates: Vec<_> = gates.collect();
+        let gates = addresses.iter().zip(redis_urls).zip(1..);
+        let mut gates: Vec<_> = gates
+            .map(|((address, redis_url), number)| gate(stage, &ground, redis_url, number, *address))
+            .collect();
         workers.iter_mut().chain(&mut gates).for_each(Server::wait_ready);
         wait_for_admin(&mut gates);
         Self { gates, workers, ground, addresses, _ports: ports }
@@ -50,10 +58,10 @@ impl Cluster {
 
 /// One of the gates creates the account on a fresh keyspace; they serve meanwhile.
 fn wait_for_admin(gates: &mut [Server]) {
-    let [first, second] = gates else { panic!("two gates") };
-    let other = second.log().clone();
+    let (first, others) = gates.split_first_mut().expect("there is a gate");
     first.wait_until("the account admin", |log| {
-        [log, &other].iter().any(|log| log.line_with(ADMIN_CREATED).is_some())
+        let mut logs = others.iter().map(Server::log).chain([log]);
+        logs.any(|log| log.line_with(ADMIN_CREATED).is_some())
     });
 }
 
@@ -73,13 +81,13 @@ fn worker(stage: &Stage, ground: &Ground, number: usize) -> Server {
     })
 }
 
-fn gate(stage: &Stage, ground: &Ground, number: usize, address: SocketAddr) -> Server {
+fn gate(stage: &Stage, ground: &Ground, redis_url: &str, number: usize, address: SocketAddr) -> Server {
     let name = format!("gate-{number}");
     let variables = [
         ("GATE_BIND", address.to_string()),
         ("GATE_NAME", name.clone()),
         ("AMQP_URLS", ground.amqp_url.clone()),
-        ("REDIS_URL", ground.redis_url.clone()),
+        ("REDIS_URL", redis_url.to_owned()),
         ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
         ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
     ];

@@ -9,11 +9,12 @@ faults! {
 }
 
 /// Binary, its verb, a variable, a value that cannot work.
-const FAULTS: [(&str, &[&str], &str, &str); 19] = [
+const FAULTS: [(&str, &[&str], &str, &str); 20] = [
     ("gate", &[], "GATE_BIND", "nowhere"),
     ("gate", &[], "AMQP_URLS", "http://broker"),
     ("gate", &[], "AMQP_URLS", "amqps://guest:guest@broker"),
     ("gate", &[], "REDIS_URL", "amqp://broker"),
+    ("gate", &[], "REDIS_URL", "redis+sentinel://guest:guest@a:26379,b:26379"),
     ("gate", &[], "REQUEST_DEADLINE", "31s"),
     ("gate", &[], "SESSION_IDLE", "soon"),
     ("gate", &[], "MAX_BODY_BYTES", "12"),

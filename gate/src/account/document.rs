@@ -1,6 +1,7 @@
 //! An account as it is stored.
 
-use messages::{Document, Role, UserName, principal::User};
+use crate::error::ApiError;
+use messages::{Document, Record, Revocations, Role, Standing, UserName, principal::User};
 use serde::{Deserialize, Serialize};
 
 /// The document of a record in `_users`. The hash never leaves the gate.
@@ -14,16 +15,31 @@ pub(crate) struct Account {
     /// The groups it is in.
     #[serde(default)]
     pub(crate) groups: Vec<UserName>,
+    /// Which of its sessions have ended before their time.
+    #[serde(default)]
+    pub(crate) sessions: Revocations,
 }
 
 impl Account {
-    /// As it is stored.
-    pub(crate) fn document(&self) -> Result<Document, serde_json::Error> {
-        Document::from_value(self)
+    /// The account that a record holds.
+    pub(crate) fn of(record: &Record) -> Result<Self, ApiError> {
+        let account = record.document.read();
+        account.map_err(|error| ApiError::internal(format!("account {}: {error}", record.id)))
     }
 
-    /// As it stands in a session.
+    /// As it is stored.
+    pub(crate) fn document(&self) -> Result<Document, ApiError> {
+        let document = Document::from_value(self);
+        document.map_err(|error| ApiError::internal(format!("an account cannot be written: {error}")))
+    }
+
+    /// As it stands in a session that is opened now. `record`: which holds it.
+    pub(crate) fn standing(&self, record: &Record) -> Standing {
+        Standing { created: record.created, epoch: self.sessions.epoch }
+    }
+
+    /// Whose sessions it opens.
     pub(crate) fn user(self, name: UserName) -> User {
-        User { name, roles: self.roles, groups: self.groups }
+        User { name, roles: self.roles, groups: self.groups, session: None }
     }
 }

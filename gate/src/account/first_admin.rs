@@ -4,7 +4,7 @@ use super::{Account, password};
 use bus::Bus;
 use messages::{
     Command, CommandId, Document, Envelope, Fingerprint, Handling, Outcome, Precondition, Principal,
-    Rejection, Role, UserName, precondition::Tags, record::ReplaceRecord,
+    Rejection, Revocations, Role, UserName, precondition::Tags, record::ReplaceRecord,
 };
 use process::{Secret, Stopper};
 use sha2::{Digest, Sha256};
@@ -34,9 +34,14 @@ pub async fn ensure_first_admin(
     stopper: &Stopper,
 ) -> anyhow::Result<Option<FirstAdmin>> {
     let password_hash = password::hash(password.expose().to_owned()).await?;
-    let account = Account { password_hash, roles: vec![Role::Admin], groups: Vec::new() };
+    let account = Account {
+        password_hash,
+        roles: vec![Role::Admin],
+        groups: Vec::new(),
+        sessions: Revocations::default(),
+    };
     // The same command at each attempt: one whose answer was lost is answered again.
-    let command = Command::ReplaceRecord(creation(account.document()?)?);
+    let command = Command::ReplaceRecord(creation(Document::from_value(&account)?)?);
     let mut id = CommandId::new(Uuid::now_v7());
     let fingerprint = fingerprint(&command);
     let mut pause = FIRST_PAUSE;

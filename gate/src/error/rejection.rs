@@ -1,6 +1,6 @@
 //! What a storage worker refused.
 
-use super::{Effect, Problem, RequestError};
+use super::{AccessError, Effect, Problem, RequestError};
 use http::{StatusCode, header};
 use messages::{CollectionName, RecordId, Rejection};
 
@@ -39,6 +39,7 @@ pub(super) fn problem(rejection: &Rejection) -> Problem {
         )
         .member("limit", *limit),
         Rejection::Forbidden { detail } => refuse(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail),
+        Rejection::SessionRevoked => AccessError::Unauthenticated.problem(),
         Rejection::IdempotencyKeyReused => refuse(
             StatusCode::UNPROCESSABLE_ENTITY,
             "idempotency-key-reused",

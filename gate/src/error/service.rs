@@ -10,8 +10,6 @@ use http::{StatusCode, header};
 pub(crate) enum ServiceError {
     /// Sessions cannot be looked up: nobody gets in.
     SessionsUnavailable(SessionsError),
-    /// An account was changed, but its sessions could not be ended.
-    SessionsNotEnded(SessionsError),
     /// The command never reached a queue. `seconds`: when it may.
     BrokerUnavailable { source: BusError, seconds: u64 },
     /// This gate's clock is off: it would judge deadlines wrongly.
@@ -47,14 +45,6 @@ impl ServiceError {
                 "Sessions cannot be checked",
                 "the session store does not answer; nothing was done",
             ),
-            Self::SessionsNotEnded(_) => Problem {
-                outcome: Effect::Unknown,
-                ..unavailable(
-                    "sessions-not-ended",
-                    "The account was changed, its sessions were not ended",
-                    "the session store does not answer; send the request again",
-                )
-            },
             Self::BrokerUnavailable { seconds, .. } => unavailable(
                 "queue-unavailable",
                 "The queue takes no commands",
@@ -94,7 +84,7 @@ impl ServiceError {
     /// Writes down what clients are not told.
     pub(super) fn log(&self) {
         match self {
-            Self::SessionsUnavailable(error) | Self::SessionsNotEnded(error) => {
+            Self::SessionsUnavailable(error) => {
                 tracing::warn!(error.message = %error, "sessions unavailable: {error}");
             }
             Self::BrokerUnavailable { source: error, .. } | Self::ReadTimedOut(error) => {

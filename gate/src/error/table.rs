@@ -64,7 +64,6 @@ fn service() -> Vec<Row> {
     let bus = |error: BusError| ApiError::from(error);
     vec![
         (down().into(), 503, "sessions-unavailable", NotExecuted),
-        (E::SessionsNotEnded(down()).into(), 503, "sessions-not-ended", Unknown),
         (bus(BusError::Unreachable(text())), 503, "queue-unavailable", NotExecuted),
         (bus(BusError::Unroutable(text())), 503, "queue-unavailable", NotExecuted),
         (bus(BusError::Refused(text())), 503, "queue-unavailable", NotExecuted),
@@ -94,6 +93,7 @@ fn rejections() -> Vec<Row> {
         (R::DocumentInvalid { pointer: text(), detail: text() }, 422, "invalid-document", Rejected),
         (R::DocumentTooLarge { limit: 1 }, 413, "too-large", Rejected),
         (R::Forbidden { detail: text() }, 403, "forbidden", Rejected),
+        (R::SessionRevoked, 401, "unauthenticated", NotExecuted),
         (R::IdempotencyKeyReused, 422, "idempotency-key-reused", Rejected),
         (R::Expired, 503, "expired", NotExecuted),
         (R::Unsupported, 503, "unsupported", NotExecuted),

@@ -9,7 +9,7 @@ use crate::{
 use axum::extract::FromRequestParts;
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, Method, Uri, header, request::Parts};
-use messages::{Principal, Role};
+use messages::{Principal, Role, principal::User};
 use std::sync::Arc;
 
 /// The prefix binds it to this host and to HTTPS (RFC 6265bis §4.1.3.2).
@@ -32,7 +32,7 @@ enum Shown {
 impl Caller {
     /// On whose behalf the request's commands are.
     pub(crate) fn principal(&self) -> Principal {
-        Principal::User(self.session.user.clone())
+        Principal::User(User { session: Some(self.session.claim()), ..self.session.user.clone() })
     }
 
     pub(crate) fn is_admin(&self) -> bool {

@@ -81,7 +81,12 @@ mod tests {
     use messages::principal::User;
 
     fn user(name: &str) -> Principal {
-        Principal::User(User { name: name.parse().unwrap(), roles: Vec::new(), groups: Vec::new() })
+        Principal::User(User {
+            name: name.parse().unwrap(),
+            roles: Vec::new(),
+            groups: Vec::new(),
+            session: None,
+        })
     }
 
     fn identity(name: &str, method: &Method, path: &str, body: &str, headers: &[(&str, &str)]) -> Identity {

@@ -2,6 +2,7 @@
 
 use super::{answer::rfc3339, session::private};
 use crate::{
+    account::revocation,
     error::{ApiError, RequestError},
     gate::{Gate, unexpected},
     operation::Operation,
@@ -10,7 +11,7 @@ use crate::{
 use axum::{Json, extract::State, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use messages::{
-    Closing, Command, CommandId, Outcome, Rejection, Role,
+    Closing, Command, CommandId, Outcome, Principal, Rejection, Role,
     operation::{CloseOperation, ReadOperation},
     outcome::RecordWritten,
 };
@@ -33,7 +34,7 @@ pub(super) async fn settle_operation(
     } else {
         Command::CloseOperation(CloseOperation { operation: key, closing: Closing::Expired })
     };
-    let told = gate.carry_out(&caller, Identity::mint(), command).await;
+    let told = ask(&gate, &caller, command).await?;
     Ok(match report(operation.id(), told)? {
         Some(report) => private(StatusCode::OK, Json(report)),
         None => pending(&operation),
@@ -54,7 +55,7 @@ pub(super) async fn cancel_operation(
     }
     let closing = if in_time { Closing::Cancelled } else { Closing::Expired };
     let command = Command::CloseOperation(CloseOperation { operation: operation.key.clone(), closing });
-    let settled = gate.carry_out(&caller, Identity::mint(), command).await;
+    let settled = ask(&gate, &caller, command).await?;
     let report = report(operation.id(), settled)?.unwrap_or_default();
     match report["status"].as_str() {
         Some("cancelled" | "expired") => Ok(private(StatusCode::OK, Json(report))),
@@ -63,6 +64,13 @@ pub(super) async fn cancel_operation(
             Err(RequestError::OperationNotCancelled { status }.into())
         }
     }
+}
+
+/// On behalf of the service: what became of an operation may be that its session had ended, and that must not be taken
+/// for the end of the session that asks. So this one is judged first.
+async fn ask(gate: &Gate, caller: &Caller, command: Command) -> Result<Result<Outcome, ApiError>, ApiError> {
+    revocation::own_account(gate, caller).await?;
+    Ok(gate.send(&caller.exchange, Principal::Service, Identity::mint(), command).await)
 }
 
 /// 202: it is kept, and this is where to ask.

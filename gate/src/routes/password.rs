@@ -1,26 +1,20 @@
 //! Changing a password.
 
-use super::{
-    answer,
-    session::{self, private},
-    users::{then_end_sessions, to_the_end, unchanged_since},
-};
+use super::session::{self, private, to_the_end};
 use crate::{
-    account::{Account, check_strength},
+    account::{
+        Account, check_strength,
+        revocation::{self, ATTEMPTS},
+    },
     error::{AccessError, ApiError, RequestError},
-    gate::{Gate, unexpected},
-    request::{body::JsonBody, caller::Caller, fields, idempotency::Identity, path::Named},
+    gate::Gate,
+    request::{body::JsonBody, caller::Caller, fields, path::Named},
 };
 use axum::{extract::State, response::Response};
 use http::StatusCode;
-use messages::{
-    CollectionName, Command, Outcome, Principal, Record, Rejection, UserName, record::ReplaceRecord,
-};
+use messages::{CollectionName, Rejection, UserName};
 use serde::Deserialize;
 use std::{sync::Arc, time::Instant};
-
-/// How often an account that changes meanwhile is read again.
-const ATTEMPTS: usize = 5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,14 +37,15 @@ pub(super) async fn replace_password(
     }
     let change: Change = fields::read_object(&body.document)?;
     check_strength(&change.password, "/password")?;
+    let (_, account) = revocation::own_account(&gate, &caller).await?;
     if own {
         let current = change.current_password.ok_or_else(no_current_password)?;
-        check_current(&gate, &caller, &name, current).await?;
+        check_current(&gate, &name, account, current).await?;
     }
     let password_hash = gate.passwords.hash(change.password).await?;
     to_the_end(async move {
         let replaced = replace(&gate, &caller, &name, &password_hash).await;
-        then_end_sessions(&gate, &name, Some(&caller.session.id), replaced).await?;
+        revocation::then_in_store(&gate, &name, Some(&caller.session.id), replaced).await?;
         Ok(private(StatusCode::NO_CONTENT, ()))
     })
     .await
@@ -63,8 +58,10 @@ async fn replace(gate: &Gate, caller: &Caller, name: &UserName, hash: &str) -> R
             let (collection, record) = (CollectionName::users(), name.record_id());
             return Err(Rejection::RecordNotFound { collection, record }.into());
         };
-        let account = Account { password_hash: hash.to_owned(), ..account };
-        match write(gate, caller, &account, &record).await {
+        // In anybody else's account the caller's session is none, and spared by nothing.
+        let sessions = account.sessions.raised(Some(caller.session.id.to_string()));
+        let account = Account { password_hash: hash.to_owned(), sessions, ..account };
+        match revocation::replace(gate, caller, &account, &record).await {
             Err(ApiError::Rejected(Rejection::PreconditionFailed { .. })) => {}
             done => return done,
         }
@@ -75,33 +72,17 @@ async fn replace(gate: &Gate, caller: &Caller, name: &UserName, hash: &str) -> R
 /// Guessed as slowly here as at log-in.
 async fn check_current(
     gate: &Gate,
-    caller: &Caller,
     name: &UserName,
+    account: Account,
     current: String,
 ) -> Result<(), ApiError> {
     let taken = gate.throttle.take(name.as_str(), Instant::now());
     taken.map_err(|seconds| AccessError::TooManyAttempts { seconds })?;
-    let account = session::account(gate, &caller.exchange, name).await?;
-    let hash = account.map(|(_, account)| account.password_hash);
-    if !gate.passwords.verify(current, hash).await? {
+    if !gate.passwords.verify(current, Some(account.password_hash)).await? {
         return Err(AccessError::Forbidden { detail: "the current password is another" }.into());
     }
     gate.throttle.succeeded(name.as_str());
     Ok(())
-}
-
-/// On behalf of the service: accounts are otherwise changed by admins only, and the right to this was checked here.
-async fn write(gate: &Gate, caller: &Caller, account: &Account, current: &Record) -> Result<(), ApiError> {
-    let command = Command::ReplaceRecord(ReplaceRecord {
-        collection: CollectionName::users(),
-        record: current.id.clone(),
-        document: account.document().map_err(|error| answer::unwritable(&error))?,
-        precondition: unchanged_since(Some(current)),
-    });
-    match gate.send(&caller.exchange, Principal::Service, Identity::mint(), command).await? {
-        Outcome::RecordReplaced(_) => Ok(()),
-        outcome => Err(unexpected(&outcome)),
-    }
 }
 
 fn no_current_password() -> ApiError {

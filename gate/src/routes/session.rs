@@ -2,7 +2,7 @@
 
 use super::answer::{self, rfc3339};
 use crate::{
-    account::Account,
+    account::{Account, revocation},
     error::{AccessError, ApiError},
     gate::{Gate, unexpected},
     request::{
@@ -73,9 +73,10 @@ pub(super) async fn open_session(
         return Err(AccessError::BadCredentials.into());
     };
     gate.throttle.succeeded(tries);
+    let standing = account.standing(&record);
     let user = account.user(record.id.as_str().parse()?);
-    let (token, session) = gate.sessions.create(user, process::now()).await?;
-    still_holds(&gate, &exchange, &session, &record).await?;
+    let (token, session) = gate.sessions.create(user, standing, process::now()).await?;
+    still_holds(&gate, &exchange, &session).await?;
     let body =
         Opened { token: token.expose(), user: &session.user.name, expires_at: rfc3339(session.expires) };
     let mut response = private(StatusCode::CREATED, Json(body));
@@ -85,8 +86,12 @@ pub(super) async fn open_session(
 }
 
 /// `GET /v1/session`
-pub(super) async fn read_session(caller: Caller) -> Response {
-    private(StatusCode::OK, Json(show(&caller.session)))
+pub(super) async fn read_session(
+    State(gate): State<Arc<Gate>>,
+    caller: Caller,
+) -> Result<Response, ApiError> {
+    revocation::own_account(&gate, &caller).await?;
+    Ok(private(StatusCode::OK, Json(show(&caller.session))))
 }
 
 /// `DELETE /v1/session`
@@ -94,27 +99,33 @@ pub(super) async fn close_session(
     State(gate): State<Arc<Gate>>,
     caller: Caller,
 ) -> Result<Response, ApiError> {
-    gate.sessions.delete(&caller.session.user.name, &caller.session.id).await?;
-    let mut response = private(StatusCode::NO_CONTENT, ());
-    answer::set(response.headers_mut(), header::SET_COOKIE, &caller::no_cookie());
-    Ok(response)
+    to_the_end(async move {
+        revocation::end_session(&gate, &caller, &caller.session.id, caller.session.expires).await?;
+        let mut response = private(StatusCode::NO_CONTENT, ());
+        answer::set(response.headers_mut(), header::SET_COOKIE, &caller::no_cookie());
+        Ok(response)
+    })
+    .await
 }
 
-/// Whoever changes an account ends its sessions after that. A session that was opened in between, by the account as
-/// it was before, is ended here.
-async fn still_holds(
-    gate: &Gate,
-    exchange: &Exchange,
-    session: &Session,
-    record: &Record,
-) -> Result<(), ApiError> {
+/// An account that was changed meanwhile has ended the session that was just opened: better to say so now.
+async fn still_holds(gate: &Gate, exchange: &Exchange, session: &Session) -> Result<(), ApiError> {
     let name = &session.user.name;
     let now = account(gate, exchange, name).await;
-    if matches!(&now, Ok(Some((now, _))) if now.etag() == record.etag()) {
+    if matches!(&now, Ok(Some((record, account))) if account.sessions.allow(&session.claim(), record.created))
+    {
         return Ok(());
     }
-    gate.sessions.delete(name, &session.id).await?;
+    gate.sessions.end(name, &session.id).await;
     now.and(Err(AccessError::BadCredentials.into()))
+}
+
+/// Goes on even if the client hangs up: what ends sessions must not stop half-way.
+pub(super) async fn to_the_end(
+    work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let end = tokio::spawn(work).await;
+    end.unwrap_or_else(|error| Err(ApiError::internal(format!("a change of an account: {error}"))))
 }
 
 /// An account and the record that holds it, looked up by the service itself.
@@ -127,8 +138,7 @@ pub(super) async fn account(
     let command = Command::ReadRecord(command);
     match gate.send(exchange, Principal::Service, Identity::mint(), command).await {
         Ok(Outcome::RecordRead(record)) => {
-            let account = record.document.read();
-            let account = account.map_err(|error| ApiError::internal(format!("account {name}: {error}")))?;
+            let account = Account::of(&record)?;
             Ok(Some((record, account)))
         }
         Ok(outcome) => Err(unexpected(&outcome)),

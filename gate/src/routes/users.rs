@@ -3,14 +3,16 @@
 use super::{
     answer, records,
     records::Fresh,
-    session::{self, private},
+    session::{self, private, to_the_end},
 };
 use crate::{
-    account::{Account, check_strength},
-    error::{ApiError, RequestError, ServiceError},
+    account::{
+        Account, check_strength,
+        revocation::{self, ATTEMPTS, unchanged_since},
+    },
+    error::{ApiError, RequestError},
     gate::{Gate, unexpected},
     request::{body::JsonBody, caller::Caller, conditions, fields, idempotency::Identity, path::Named},
-    sessions::SessionId,
 };
 use axum::{
     Json,
@@ -21,14 +23,11 @@ use http::{HeaderMap, Method, StatusCode, header};
 use messages::{
     CollectionName, Command, Outcome, Principal, Record, Rejection, Role, UserName,
     outcome::RecordWritten,
-    precondition::{Precondition, Tags, Verdict},
+    precondition::{Precondition, Verdict},
     record::{DeleteRecord, ReplaceRecord},
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// How often an account that changes meanwhile is read again.
-const ATTEMPTS: usize = 5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,8 +57,7 @@ pub(super) async fn read_user(
     let precondition = conditions::parse(&method, &headers)?;
     let record = records::read(&gate, &caller, CollectionName::users(), name.record_id());
     let record = record.await?;
-    let account: Account =
-        record.document.read().map_err(|error| ApiError::internal(format!("account {name}: {error}")))?;
+    let account = Account::of(&record)?;
     Ok(match records::judge(&precondition, &record)? {
         Fresh::Unchanged => answer::not_modified(&record),
         Fresh::New => {
@@ -88,7 +86,7 @@ pub(super) async fn replace_user(
     };
     to_the_end(async move {
         let replaced = replace(&gate, &caller, &name, &precondition, wanted, hash).await;
-        let (status, written) = then_end_sessions(&gate, &name, None, replaced).await?;
+        let (status, written) = revocation::then_in_store(&gate, &name, None, replaced).await?;
         Ok(changed(status, &name, &written))
     })
     .await
@@ -108,34 +106,12 @@ pub(super) async fn delete_user(
         DeleteRecord { collection: CollectionName::users(), record: name.record_id(), precondition };
     to_the_end(async move {
         let deleted = gate.carry_out(&caller, Identity::mint(), Command::DeleteRecord(command)).await;
-        match then_end_sessions(&gate, &name, None, deleted).await? {
+        match revocation::then_in_store(&gate, &name, None, deleted).await? {
             Outcome::RecordDeleted(_) => Ok(private(StatusCode::NO_CONTENT, ())),
             outcome => Err(unexpected(&outcome)),
         }
     })
     .await
-}
-
-/// Goes on even if the client hangs up: an account that has changed must not keep its sessions.
-pub(super) async fn to_the_end(
-    work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
-) -> Result<Response, ApiError> {
-    let end = tokio::spawn(work).await;
-    end.unwrap_or_else(|error| Err(ApiError::internal(format!("a change of an account: {error}"))))
-}
-
-/// Ends the sessions of an account that has changed, or may have, but for one that may be spared.
-pub(super) async fn then_end_sessions<T>(
-    gate: &Gate,
-    name: &UserName,
-    spared: Option<&SessionId>,
-    changed: Result<T, ApiError>,
-) -> Result<T, ApiError> {
-    if matches!(changed, Ok(_) | Err(ApiError::Service(ServiceError::OutcomeUnknown { .. }))) {
-        let ended = gate.sessions.delete_all(name, spared, process::now()).await;
-        ended.map_err(ServiceError::SessionsNotEnded)?;
-    }
-    changed
 }
 
 /// Writes an account over the one that is there, however often that changes meanwhile.
@@ -154,11 +130,13 @@ async fn replace(
             return Err(Rejection::PreconditionFailed { current: record.map(Record::etag) }.into());
         }
         let unchanged = unchanged_since(record);
-        let old_hash = current.map(|(_, account)| account.password_hash);
+        let (old_hash, sessions) =
+            current.map(|(_, account)| (account.password_hash, account.sessions.raised(None))).unzip();
         let account = Account {
             password_hash: hash.clone().or(old_hash).ok_or_else(no_password)?,
             roles: wanted.roles.clone(),
             groups: wanted.groups.clone(),
+            sessions: sessions.unwrap_or_default(),
         };
         match write(gate, caller, name, &account, unchanged).await {
             Err(ApiError::Rejected(Rejection::PreconditionFailed { .. })) => {}
@@ -168,16 +146,6 @@ async fn replace(
     Err(gate.overloaded().into())
 }
 
-/// Only if the account is still as it was read.
-pub(super) fn unchanged_since(record: Option<&Record>) -> Precondition {
-    match record {
-        Some(record) => {
-            Precondition { if_match: Some(Tags::These(vec![record.etag()])), ..Precondition::default() }
-        }
-        None => Precondition { if_none_match: Some(Tags::Any), ..Precondition::default() },
-    }
-}
-
 async fn write(
     gate: &Gate,
     caller: &Caller,
@@ -185,7 +153,7 @@ async fn write(
     account: &Account,
     precondition: Precondition,
 ) -> Result<(StatusCode, RecordWritten), ApiError> {
-    let document = account.document().map_err(|error| answer::unwritable(&error))?;
+    let document = account.document()?;
     let (collection, record) = (CollectionName::users(), name.record_id());
     let command = Command::ReplaceRecord(ReplaceRecord { collection, record, document, precondition });
     match gate.carry_out(caller, Identity::mint(), command).await? {

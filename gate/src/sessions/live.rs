@@ -1,21 +1,28 @@
-//! Sessions as the gate sees them: what was found is trusted for a moment.
+//! Sessions as the gate sees them: what was found is trusted for a moment, unless it is heard that it has ended.
 
 use super::{Session, SessionId, Sessions, SessionsError, Token};
-use messages::{Timestamp, UserName, principal::User};
+use messages::{Standing, Timestamp, UserName, principal::User};
 use moka::future::Cache;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::broadcast::error::RecvError;
 
-/// How long a session that was found is not looked up again: so long a revoked one lives at most at other gates.
+/// How long a session that was found is not looked up again: so long a revoked one lives at most at a gate that does
+/// not hear of its end.
 const TRUST: Duration = Duration::from_secs(1);
+/// How long a gate remembers at least that a session was revoked. Ids are never used again, so longer does no harm.
+const MOURNING: Duration = Duration::from_mins(10);
+/// Sessions that are trusted, and revoked ones that are remembered.
+const REMEMBERED: u64 = 100_000;
 
 /// A session store behind a cache.
 pub(crate) struct LiveSessions {
     store: Arc<dyn Sessions>,
     /// With the time at which it was asked for.
     found: Cache<SessionId, (Session, Instant)>,
+    revoked: Cache<SessionId, ()>,
 }
 
 /// Why a look-up found nothing. Never remembered.
@@ -25,12 +32,31 @@ enum Miss {
 }
 
 impl LiveSessions {
+    /// Listens to revocations as long as `store` tells of them.
     pub(crate) fn new(store: Arc<dyn Sessions>) -> Self {
-        Self { store, found: Cache::builder().max_capacity(100_000).time_to_live(TRUST).build() }
+        let found = Cache::builder().max_capacity(REMEMBERED).time_to_live(TRUST).build();
+        let revoked = Cache::builder().max_capacity(REMEMBERED).time_to_live(MOURNING).build();
+        let mut heard = store.revocations();
+        let remembered = revoked.clone();
+        tokio::spawn(async move {
+            loop {
+                match heard.recv().await {
+                    Ok(id) => remembered.insert(id, ()).await,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                }
+            }
+        });
+        Self { store, found, revoked }
     }
 
-    pub(crate) async fn create(&self, user: User, now: Timestamp) -> Result<(Token, Session), SessionsError> {
-        self.store.create(user, now).await
+    pub(crate) async fn create(
+        &self,
+        user: User,
+        standing: Standing,
+        now: Timestamp,
+    ) -> Result<(Token, Session), SessionsError> {
+        self.store.create(user, standing, now).await
     }
 
     pub(crate) async fn find(
@@ -49,43 +75,47 @@ impl LiveSessions {
             let session = self.store.find(id, now).await.map_err(Miss::Failed)?;
             session.map(|session| (session, asked)).ok_or(Miss::Absent)
         };
-        match self.found.try_get_with_by_ref(id, looked_up).await {
-            Ok((session, _)) => Ok(Some(session)),
+        let found = match self.found.try_get_with_by_ref(id, looked_up).await {
+            Ok((session, _)) => Some(session),
             Err(miss) => match &*miss {
-                Miss::Absent => Ok(None),
-                Miss::Failed(error) => Err(SessionsError::Unavailable(error.to_string())),
+                Miss::Absent => None,
+                Miss::Failed(error) => return Err(SessionsError::Unavailable(error.to_string())),
             },
-        }
+        };
+        // After the look-up: one that was under way when the session ended may have found it.
+        Ok(found.filter(|_| !self.revoked.contains_key(id)))
     }
 
     pub(crate) async fn list(&self, user: &UserName, now: Timestamp) -> Result<Vec<Session>, SessionsError> {
         self.store.list(user, now).await
     }
 
-    pub(crate) async fn delete(&self, user: &UserName, id: &SessionId) -> Result<bool, SessionsError> {
-        let deleted = self.store.delete(user, id).await;
-        if !matches!(deleted, Ok(false)) {
-            self.found.invalidate(id).await;
+    /// Ends one session of an account whose record says that it has ended. From now on this gate lets nobody in with
+    /// it, whatever the store says; other gates hear of it from the store, or from a storage worker.
+    pub(crate) async fn end(&self, user: &UserName, id: &SessionId) {
+        self.revoked.insert(*id, ()).await;
+        if let Err(error) = self.store.delete(user, id).await {
+            not_ended(&error);
         }
-        deleted
     }
 
-    /// Ends all sessions of an account but the one that may be spared.
-    pub(crate) async fn delete_all(
-        &self,
-        user: &UserName,
-        spared: Option<&SessionId>,
-        now: Timestamp,
-    ) -> Result<(), SessionsError> {
-        for session in self.store.list(user, now).await? {
-            if Some(&session.id) != spared {
-                self.delete(user, &session.id).await?;
+    /// Ends all sessions of an account likewise, but for the one that may be spared.
+    pub(crate) async fn end_all(&self, user: &UserName, spared: Option<&SessionId>, now: Timestamp) {
+        match self.store.list(user, now).await {
+            Ok(sessions) => {
+                for session in sessions.iter().filter(|session| Some(&session.id) != spared) {
+                    self.end(user, &session.id).await;
+                }
             }
+            Err(error) => not_ended(&error),
         }
-        Ok(())
     }
 
     pub(crate) async fn check(&self) -> Result<(), SessionsError> {
         self.store.check().await
     }
+}
+
+fn not_ended(error: &SessionsError) {
+    tracing::warn!(error.message = %error, "sessions have ended, but the session store keeps them: {error}");
 }

@@ -107,7 +107,7 @@ mod tests {
 
     fn user(name: &str, groups: &[&str], roles: &[Role]) -> Principal {
         let groups = groups.iter().map(|group| group.parse().unwrap()).collect();
-        Principal::User(User { name: name.parse().unwrap(), roles: roles.to_vec(), groups })
+        Principal::User(User { name: name.parse().unwrap(), roles: roles.to_vec(), groups, session: None })
     }
 
     #[test]

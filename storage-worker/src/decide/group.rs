@@ -5,6 +5,7 @@ use crate::{
         Collection, Decision,
         operation::{self, closing_mark, is_closing_mark},
         record,
+        revocation::{self, Known},
     },
     store::{Change, Group, Receipt, ReceiptChange, Row, Rows},
 };
@@ -104,10 +105,16 @@ impl Asked {
 }
 
 /// Decides commands in order against the evolving rows of their bucket. `rows` holds what is stored of
-/// [`Asked::row`] and [`Asked::receipt`] of each.
-pub fn fold<'a>(asked: impl IntoIterator<Item = &'a Asked>, rows: Rows, now: Timestamp) -> Plan {
+/// [`Asked::row`] and [`Asked::receipt`] of each, `known` the accounts by which they are given.
+pub fn fold<'a>(
+    asked: impl IntoIterator<Item = &'a Asked>,
+    rows: Rows,
+    known: &Known,
+    now: Timestamp,
+) -> Plan {
     let mut fold = Fold {
         now,
+        known,
         rows: rows.records.into_iter().map(|row| (row.id.clone(), row)).collect(),
         receipts: rows.receipts.into_iter().map(|receipt| (receipt.command, receipt)).collect(),
         replaced: BTreeMap::new(),
@@ -117,8 +124,9 @@ pub fn fold<'a>(asked: impl IntoIterator<Item = &'a Asked>, rows: Rows, now: Tim
     fold.into_plan(outcomes)
 }
 
-struct Fold {
+struct Fold<'a> {
     now: Timestamp,
+    known: &'a Known,
     rows: HashMap<RecordId, Row>,
     receipts: HashMap<CommandId, Receipt>,
     /// Changed records, and the versions that are stored of them.
@@ -127,7 +135,7 @@ struct Fold {
     written: Vec<(CommandId, Duration, bool)>,
 }
 
-impl Fold {
+impl Fold<'_> {
     fn settle(&mut self, asked: &Asked) -> Option<Outcome> {
         let found = self.receipts.get(&asked.receipt());
         if let Some(receipt) = found.filter(|receipt| !asked.replays(receipt)) {
@@ -139,7 +147,7 @@ impl Fold {
             let before = self.rows.insert(next.id.clone(), next.clone());
             self.replaced.entry(next.id).or_insert(before.map(|row| row.version));
         }
-        let lifetime = operation::receipt_lifetime(&asked.envelope, self.now);
+        let lifetime = operation::receipt_lifetime(&asked.envelope, &decision.outcome, self.now);
         let receipt = Receipt {
             command: asked.receipt(),
             record: asked.about()?,
@@ -157,7 +165,8 @@ impl Fold {
             Target::Missing if current.is_some_and(|row| row.document.is_some()) => return None,
             Target::Missing => {
                 let collection = asked.envelope.command.collection().clone();
-                return Some(Rejection::CollectionNotFound { collection }.into());
+                let not_found = Rejection::CollectionNotFound { collection };
+                return Some(self.live(asked).err().unwrap_or(not_found).into());
             }
             Target::Collection(collection) => collection,
         };
@@ -166,6 +175,8 @@ impl Fold {
         }
         let decided = if asked.is_late(self.now) {
             Rejection::Expired.into()
+        } else if let Err(revoked) = self.live(asked) {
+            revoked.into()
         } else {
             record::decide(&asked.envelope, collection, current, self.now)
         };
@@ -173,6 +184,10 @@ impl Fold {
             Some(command) => Some(self.settle_minted(&asked.envelope, command, current, decided)),
             None => Some(decided),
         }
+    }
+
+    fn live(&self, asked: &Asked) -> Result<(), Rejection> {
+        revocation::check(&asked.envelope.principal, self.known)
     }
 
     /// A create whose record is its receipt: if the record is there, it was done. If the answer is no, a deleted row
@@ -198,8 +213,14 @@ impl Fold {
         }
     }
 
-    /// What the first attempt was answered; the document only if the record still has that version.
+    /// What the first attempt was answered; the document only if the record still has that version, and for a live
+    /// session.
     fn answer_again(&self, asked: &Asked, receipt: &Receipt) -> Outcome {
+        let live = self.live(asked).is_ok();
+        if live && receipt.outcome == Outcome::Rejected(Rejection::SessionRevoked) {
+            // It was given by another session: this attempt is not executed, a later one may be.
+            return Outcome::Rejected(Rejection::Expired);
+        }
         let closed = matches!(&receipt.outcome, Outcome::Rejected(rejection) if rejection.is_closed());
         if !asked.closes() && !closed && receipt.fingerprint != asked.envelope.fingerprint {
             return Outcome::Rejected(Rejection::IdempotencyKeyReused);
@@ -208,6 +229,7 @@ impl Fold {
         if let (Outcome::RecordPatched(written), Command::PatchRecord(command)) =
             (&mut outcome, &asked.envelope.command)
             && command.answer == Answer::Document
+            && live
         {
             let row = self.rows.get(&command.record).filter(|row| row.id == written.id);
             let row = row.filter(|row| row.version == written.etag.version);

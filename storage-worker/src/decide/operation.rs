@@ -20,14 +20,16 @@ const DEAD_RECEIPT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600
 
 /// How long the receipt of a command is kept that is settled now: past its deadline in any case, and for long where
 /// somebody may ask for long.
-pub fn receipt_lifetime(envelope: &Envelope, now: Timestamp) -> Duration {
+pub fn receipt_lifetime(envelope: &Envelope, outcome: &Outcome, now: Timestamp) -> Duration {
     if let Command::CloseOperation(command) = &envelope.command {
         return match command.closing {
             Closing::Expired | Closing::Cancelled => CLOSED_RECEIPT_LIFETIME,
             Closing::Dead => DEAD_RECEIPT_LIFETIME,
         };
     }
-    let long = envelope.fingerprint.is_some() || envelope.handling != Handling::Direct;
+    // Whose session has ended opens another one, and tries again too.
+    let revoked = *outcome == Outcome::Rejected(Rejection::SessionRevoked);
+    let long = envelope.fingerprint.is_some() && !revoked || envelope.handling != Handling::Direct;
     let lifetime = if long { LONG_RECEIPT_LIFETIME } else { RECEIPT_LIFETIME };
     lifetime + now.until(envelope.deadline)
 }

@@ -4,14 +4,16 @@ use crate::{
     decide::{
         Collection, Rules,
         group::{Asked, Plan, Target, fold},
+        revocation::{Account, Known},
     },
     store::{Group, Receipt, ReceiptChange, Row, Rows},
 };
 use messages::{
     Closing, Command, CommandId, Document, Envelope, Fingerprint, Handling, OperationKey, Outcome,
-    Precondition, Principal, RecordId, Rejection, Timestamp, Version,
+    Precondition, Principal, RecordId, Rejection, Role, SessionClaim, Standing, Timestamp, Version,
     operation::CloseOperation,
     precondition::Tags,
+    principal::User,
     record::{Answer, CreateRecord, DeleteRecord, Patch, PatchRecord, ReplaceRecord},
 };
 use proptest::prelude::*;
@@ -53,10 +55,30 @@ impl Bucket {
     }
 
     fn run(&mut self, asked: &[Asked]) -> Vec<Option<Outcome>> {
-        let Plan { group, outcomes } = fold(asked, self.load(asked), NOW);
+        let Plan { group, outcomes } = fold(asked, self.load(asked), &known(), NOW);
         self.commit(group);
         outcomes
     }
+}
+
+/// The one account there is. Its session `ended` has.
+fn known() -> Known {
+    let row = Row {
+        id: "ann".parse().unwrap(),
+        version: Version::FIRST,
+        created: NOW,
+        modified: NOW,
+        owner: Principal::Service.name(),
+        document: Some(Document::parse(br#"{"sessions":{"revoked":{"ended":2000000}}}"#).unwrap()),
+    };
+    let account = Account::described_by(&row).unwrap();
+    [("ann".parse().unwrap(), Arc::new(account))].into()
+}
+
+fn by_session(id: &str) -> Principal {
+    let session = SessionClaim { id: id.to_owned(), standing: Standing { created: NOW, epoch: 0 } };
+    let name = "ann".parse().unwrap();
+    Principal::User(User { name, roles: vec![Role::Admin], groups: Vec::new(), session: Some(session) })
 }
 
 fn collection() -> Arc<Collection> {
@@ -123,13 +145,17 @@ fn handling() -> impl Strategy<Value = Handling> {
 /// Few ids, so that copies of a command and retries under one key meet; some are late.
 fn asked() -> impl Strategy<Value = Asked> {
     let deadline = prop_oneof![9 => Just(2_000_000), 1 => Just(1)];
-    (0..12_u128, command(), deadline, proptest::option::of(0..2_u8), handling()).prop_map(
-        |(id, command, deadline, key, handling)| Asked {
+    let principal = prop_oneof![
+        2 => Just(Principal::Service), 2 => Just(by_session("live")), 1 => Just(by_session("ended"))
+    ];
+    let key = proptest::option::of(0..2_u8);
+    (0..12_u128, command(), deadline, key, handling(), principal).prop_map(
+        |(id, command, deadline, key, handling, principal)| Asked {
             envelope: Envelope {
                 id: CommandId::new(Uuid::from_u128(id)),
                 issued: Timestamp::from_micros(1),
                 deadline: Timestamp::from_micros(deadline),
-                principal: Principal::Service,
+                principal,
                 trace: None,
                 fingerprint: key.map(|key| Fingerprint::from_bytes([key; 16])),
                 handling,
@@ -182,6 +208,32 @@ proptest! {
                 prop_assert!(unchanged || row.version.as_i64() == expected);
                 prop_assert!(unchanged || before.get(id).is_none_or(|old| old.modified < row.modified));
             }
+        }
+    }
+
+    #[test]
+    fn an_ended_session_has_no_effect_and_gets_no_document(mut asked in asked(), before in prop::collection::vec(asked(), 0..10)) {
+        asked.envelope.principal = by_session("ended");
+        let closes = matches!(asked.envelope.command, Command::CloseOperation(_));
+        let mut bucket = Bucket::default();
+        bucket.run(&before);
+        let live = |bucket: &Bucket| -> Vec<Row> {
+            bucket.records.values().filter(|row| row.document.is_some()).cloned().collect()
+        };
+        let (records, known_before) = (live(&bucket), bucket.receipts.contains_key(&asked.receipt()));
+        let outcome = bucket.run(std::slice::from_ref(&asked)).remove(0).unwrap();
+        prop_assert_eq!(live(&bucket), records);
+        if let Outcome::RecordPatched(written) = &outcome {
+            prop_assert_eq!(&written.document, &None);
+        }
+        if !known_before && !closes && asked.envelope.deadline > NOW {
+            let refused = Outcome::Rejected(Rejection::SessionRevoked);
+            let minted = asked.mints().is_some();
+            prop_assert!(outcome == refused || minted, "{:?}", outcome);
+            // The same by a session that lives: what was refused has not happened, nor does it under this receipt.
+            asked.envelope.principal = by_session("live");
+            let again = bucket.run(std::slice::from_ref(&asked)).remove(0).unwrap();
+            prop_assert!(again == Outcome::Rejected(Rejection::Expired) || minted, "{:?}", again);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use axum::{Json, extract::State, response::Response};
 use http::StatusCode;
-use messages::{CollectionName, Envelope, Handling, Letter, Precondition, RecordId, Rejection};
+use messages::{CollectionName, Envelope, Handling, Letter, Precondition, Principal, RecordId, Rejection};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -72,7 +72,11 @@ fn fresh(gate: &Gate, letter: Letter) -> Result<Envelope, RequestError> {
             "its document was taken out, as it held secrets; ask for the change again, and discard it";
         return Err(RequestError::NotReplayable { detail });
     }
-    let envelope = letter.envelope.ok_or_else(unreadable)?;
+    let mut envelope = letter.envelope.ok_or_else(unreadable)?;
+    // The operator's session vouches for it now; its own may have ended long ago.
+    if let Principal::User(user) = &mut envelope.principal {
+        user.session = None;
+    }
     let issued = process::now();
     let deadline = issued.after(gate.settings.request_deadline);
     Ok(Envelope { issued, deadline, handling: Handling::Replay, ..envelope })

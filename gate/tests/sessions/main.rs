@@ -1,12 +1,14 @@
-//! One contract for both session stores.
+//! One contract for both session stores; the one in Redis over a single server and over a group that fails over.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod group;
 
 use gate::{
     EmbeddedSessions, Lifetimes, RedisSessions, Sessions,
     sessions::{SessionId, SessionsError, Token},
 };
-use messages::{Timestamp, UserName, principal::User};
+use messages::{Standing, Timestamp, UserName, principal::User};
 use std::{
     path::Path,
     sync::Arc,
@@ -17,9 +19,11 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 const ALMOST_IDLE: Duration = Duration::from_secs(30 * 60 - 1);
 const LIFETIMES: Lifetimes = Lifetimes { idle: IDLE, absolute: Duration::from_secs(8 * 3600) };
 
+const STANDING: Standing = Standing { created: Timestamp::from_micros(1), epoch: 2 };
+
 fn user(name: &str) -> User {
     let groups = vec!["staff".parse().unwrap()];
-    User { name: name.parse().unwrap(), roles: vec![messages::Role::Admin], groups }
+    User { name: name.parse().unwrap(), roles: vec![messages::Role::Admin], groups, session: None }
 }
 
 fn name(name: &str) -> UserName {
@@ -32,20 +36,20 @@ fn start() -> Timestamp {
 
 async fn finds_what_was_created(sessions: Arc<dyn Sessions>) {
     let now = start();
-    let (token, created) = sessions.create(user("ann"), now).await.unwrap();
+    let (token, created) = sessions.create(user("ann"), STANDING, now).await.unwrap();
     assert_eq!(created.user, user("ann"));
     assert_eq!(created.id, token.id());
     assert_eq!(created.expires, now.after(LIFETIMES.absolute));
     let found = sessions.find(&token.id(), now).await.unwrap().unwrap();
-    assert_eq!((&found.user, found.expires), (&created.user, created.expires));
-    let (other, _) = sessions.create(user("ann"), now).await.unwrap();
+    assert_eq!((&found.user, found.standing, found.expires), (&created.user, STANDING, created.expires));
+    let (other, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
     assert_ne!(other, token, "each log-in has a token of its own");
     sessions.check().await.unwrap();
 }
 
 async fn ends_when_it_was_idle_for_long(sessions: Arc<dyn Sessions>) {
     let now = start();
-    let (token, _) = sessions.create(user("idle"), now).await.unwrap();
+    let (token, _) = sessions.create(user("idle"), STANDING, now).await.unwrap();
     let almost = now.after(ALMOST_IDLE);
     assert!(sessions.find(&token.id(), almost).await.unwrap().is_some());
     let later = almost.after(ALMOST_IDLE);
@@ -59,7 +63,7 @@ async fn ends_when_it_was_idle_for_long(sessions: Arc<dyn Sessions>) {
 
 async fn ends_after_its_time_even_if_used(sessions: Arc<dyn Sessions>) {
     let now = start();
-    let (token, created) = sessions.create(user("busy"), now).await.unwrap();
+    let (token, created) = sessions.create(user("busy"), STANDING, now).await.unwrap();
     let mut time = now;
     while time.after(IDLE / 2) < created.expires {
         time = time.after(IDLE / 2);
@@ -71,8 +75,8 @@ async fn ends_after_its_time_even_if_used(sessions: Arc<dyn Sessions>) {
 
 async fn a_deleted_one_is_gone(sessions: Arc<dyn Sessions>) {
     let now = start();
-    let (token, _) = sessions.create(user("del"), now).await.unwrap();
-    let (kept, _) = sessions.create(user("del"), now).await.unwrap();
+    let (token, _) = sessions.create(user("del"), STANDING, now).await.unwrap();
+    let (kept, _) = sessions.create(user("del"), STANDING, now).await.unwrap();
     assert!(!sessions.delete(&name("eve"), &token.id()).await.unwrap(), "it is not eve's");
     assert!(sessions.find(&token.id(), now).await.unwrap().is_some());
     assert!(sessions.delete(&name("del"), &token.id()).await.unwrap());
@@ -83,7 +87,7 @@ async fn a_deleted_one_is_gone(sessions: Arc<dyn Sessions>) {
 
 async fn nobody_gets_in_with_another_token(sessions: Arc<dyn Sessions>) {
     let now = start();
-    let (token, _) = sessions.create(user("ann"), now).await.unwrap();
+    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
     assert!(sessions.find(&Token::mint().id(), now).await.unwrap().is_none());
     // The id is public; shown as a token, it is the id of nothing.
     let id_as_token: Token = token.id().to_string().parse().unwrap();
@@ -95,9 +99,9 @@ async fn one_user_has_many(sessions: Arc<dyn Sessions>) {
     let now = start();
     let mut ids: Vec<SessionId> = Vec::new();
     for _ in 0..50 {
-        ids.push(sessions.create(user("many"), now).await.unwrap().1.id);
+        ids.push(sessions.create(user("many"), STANDING, now).await.unwrap().1.id);
     }
-    sessions.create(user("man"), now).await.unwrap();
+    sessions.create(user("man"), STANDING, now).await.unwrap();
     let listed = sessions.list(&name("many"), now).await.unwrap();
     let mut found: Vec<SessionId> = listed.iter().map(|session| session.id).collect();
     found.sort_by_key(SessionId::to_string);
@@ -114,7 +118,7 @@ async fn one_user_has_many(sessions: Arc<dyn Sessions>) {
 async fn a_use_beside_a_deletion_revives_nothing(sessions: Arc<dyn Sessions>) {
     let now = start();
     for _ in 0..50 {
-        let (token, session) = sessions.create(user("race"), now).await.unwrap();
+        let (token, session) = sessions.create(user("race"), STANDING, now).await.unwrap();
         let user = session.user.name;
         let touches = tokio::spawn({
             let sessions = Arc::clone(&sessions);
@@ -130,13 +134,29 @@ async fn a_use_beside_a_deletion_revives_nothing(sessions: Arc<dyn Sessions>) {
     }
 }
 
+/// Whoever shares the store hears of it, and drops what it had found.
+async fn a_deletion_is_told_to_who_listens(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    let (_, session) = sessions.create(user("heard"), STANDING, now).await.unwrap();
+    let (_, kept) = sessions.create(user("heard"), STANDING, now).await.unwrap();
+    let mut revocations = sessions.revocations();
+    assert!(!sessions.delete(&name("eve"), &kept.id).await.unwrap());
+    assert!(sessions.delete(&name("heard"), &session.id).await.unwrap());
+    let heard = tokio::time::timeout(Duration::from_secs(10), revocations.recv()).await;
+    assert_eq!(heard.expect("it is told"), Ok(session.id));
+}
+
 fn embedded(directory: &Path) -> Arc<dyn Sessions> {
     Arc::new(EmbeddedSessions::open(directory, LIFETIMES, start()).unwrap())
 }
 
 fn redis() -> Arc<dyn Sessions> {
+    redis_at(&testbed::redis())
+}
+
+fn redis_at(url: &str) -> Arc<dyn Sessions> {
     let prefix = format!("test:{}:", Token::mint().expose());
-    Arc::new(RedisSessions::connect_with_prefix(&testbed::redis(), LIFETIMES, &prefix).unwrap())
+    Arc::new(RedisSessions::connect_with_prefix(url, LIFETIMES, &prefix).unwrap())
 }
 
 macro_rules! contract {
@@ -154,6 +174,10 @@ macro_rules! contract {
                 super::$case(super::redis()).await;
             })*
         }
+        /// One after the other: a group takes seconds to start.
+        async fn contract_over(url: &str) {
+            $($case(redis_at(url)).await;)*
+        }
     };
 }
 
@@ -164,7 +188,8 @@ contract!(
     a_deleted_one_is_gone,
     nobody_gets_in_with_another_token,
     one_user_has_many,
-    a_use_beside_a_deletion_revives_nothing
+    a_use_beside_a_deletion_revives_nothing,
+    a_deletion_is_told_to_who_listens
 );
 
 #[tokio::test]
@@ -172,8 +197,8 @@ async fn embedded_sessions_survive_a_restart_and_hold_no_token() {
     let directory = tempfile::tempdir().unwrap();
     let now = start();
     let sessions = embedded(directory.path());
-    let (token, _) = sessions.create(user("ann"), now).await.unwrap();
-    let (closed, _) = sessions.create(user("ann"), now).await.unwrap();
+    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
+    let (closed, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
     sessions.delete(&name("ann"), &closed.id()).await.unwrap();
     drop(sessions);
     let sessions = embedded(directory.path());
@@ -204,7 +229,7 @@ async fn redis_holds_no_token_and_forgets_by_itself() {
     let prefix = format!("test:{}:", Token::mint().expose());
     let lifetimes = Lifetimes { idle: Duration::from_millis(50), absolute: Duration::from_millis(50) };
     let sessions = RedisSessions::connect_with_prefix(&testbed::redis(), lifetimes, &prefix).unwrap();
-    let (token, _) = sessions.create(user("ann"), start()).await.unwrap();
+    let (token, _) = sessions.create(user("ann"), STANDING, start()).await.unwrap();
     let client = redis::Client::open(testbed::redis()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let limit = Instant::now() + Duration::from_secs(10);
@@ -229,7 +254,7 @@ async fn without_redis_nobody_gets_in_and_with_it_everybody_again() {
             .await;
     let sessions = RedisSessions::connect(&redis.url(), LIFETIMES).unwrap();
     let now = start();
-    let (token, _) = sessions.create(user("ann"), now).await.unwrap();
+    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
     redis.kill();
     for _ in 0..3 {
         refuses_in_time(&sessions, &token, now).await;

@@ -1,0 +1,271 @@
+//! What becomes of sessions, above all of ended ones, when the Redis that holds them fails over.
+
+use crate::harness::{Answer, Client, Cluster, Ground, Service, Stage, User};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use testbed::RedisGroup;
+
+faults! {
+    no_revoked_session_lives_again_in_a_hundred_failovers
+    a_password_change_ends_other_sessions_through_a_failover
+    without_replicas_nobody_gets_in_and_with_them_everybody_again
+}
+
+/// After which the service answers again.
+const NOTICED_WITHIN: Duration = Duration::from_secs(15);
+/// Within which a revoked session may still be good at a gate that heard nothing of it.
+const REVOKED_WITHIN: Duration = Duration::from_secs(1);
+/// Side by side, each with two gates of its own: one failover takes seconds.
+const GROUPS: usize = 4;
+/// So many of each group make a hundred.
+const FAILOVERS: usize = 25;
+/// Every so many failovers the primary dies with everything that only it knows.
+const KILLED_EVERY: usize = 8;
+
+/// A group of Redis servers, and the numbers of the two gates that keep their sessions there.
+struct Site {
+    group: RedisGroup,
+    gates: [usize; 2],
+}
+
+impl Site {
+    /// Does to the group what blocks.
+    async fn with<T: Send + 'static>(
+        mut self,
+        work: impl FnOnce(&mut RedisGroup) -> T + Send + 'static,
+    ) -> (Self, T) {
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&mut self.group);
+            (self, done)
+        });
+        done.await.unwrap()
+    }
+
+    /// From now on the replicas hear nothing of their primary, which therefore takes no writes.
+    async fn cut_replicas_off(self) -> Self {
+        let (site, ()) = self
+            .with(|group| {
+                let primary = group.primary().unwrap();
+                for (number, server) in group.servers().iter_mut().enumerate() {
+                    if number != primary {
+                        server.ask(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
+                    }
+                }
+            })
+            .await;
+        site
+    }
+}
+
+async fn start(stage: &Stage, groups: usize) -> (Cluster, Vec<Site>) {
+    let starts = (0..groups).map(|number| {
+        let directory = stage.path().join(format!("group-{number}"));
+        tokio::task::spawn_blocking(move || {
+            std::fs::create_dir(&directory).unwrap();
+            RedisGroup::start(&directory).unwrap()
+        })
+    });
+    let mut sites = Vec::new();
+    for (number, started) in starts.collect::<Vec<_>>().into_iter().enumerate() {
+        sites.push(Site { group: started.await.unwrap(), gates: [2 * number, 2 * number + 1] });
+    }
+    let urls: Vec<String> = sites.iter().flat_map(|site| [site.group.url(), site.group.url()]).collect();
+    let ground = Ground::on(testbed::amqp(), testbed::cassandra(), urls[0].clone());
+    (Cluster::start_with(stage, ground, &urls), sites)
+}
+
+/// Asks until the sessions can be looked up, and returns what is said then.
+async fn definite(request: impl AsyncFn() -> Answer) -> Answer {
+    let end = Instant::now() + NOTICED_WITHIN;
+    loop {
+        let answer = request().await;
+        if answer.status != 503 {
+            return answer;
+        }
+        assert!(Instant::now() < end, "{}", answer.told());
+    }
+}
+
+async fn assert_dead(client: &Client, records: &str) {
+    definite(async || client.post(records).json(&json!({"by": "a ghost"})).await).await.is(401);
+    definite(async || client.get(records).await).await.is(401);
+    definite(async || client.get("/v1/session").await).await.is(401);
+    definite(async || client.get("/v1/sessions").await).await.is(401);
+}
+
+async fn log_in(service: &Service, gate: usize, user: &User) -> Client {
+    let credentials = json!({"user": user.name, "password": user.password});
+    let stranger = service.stranger_at(gate);
+    let opened = definite(async || stranger.post("/v1/session").json(&credentials).await).await.is(201);
+    stranger.with_token(opened.json()["token"].as_str().unwrap())
+}
+
+/// Whether Redis would let somebody in with it.
+fn is_in_redis(group: &mut RedisGroup, id: &str) -> bool {
+    let primary = group.primary().unwrap();
+    group.servers()[primary].ask(&["EXISTS", &format!("penstock:session:{id}")]).unwrap() == ["1"]
+}
+
+async fn no_revoked_session_lives_again_in_a_hundred_failovers(stage: Stage) {
+    let (cluster, sites) = start(&stage, GROUPS).await;
+    let service = cluster.service().await;
+    let (ann, records) = (service.user("ann").await, service.collection("haunted").await);
+    let began = Instant::now();
+    let haunts = sites.into_iter().map(|site| haunt(&service, site, &ann, &records));
+    let revived: usize = futures_util::future::join_all(haunts).await.into_iter().sum();
+    eprintln!("{} failovers in {:?}, {revived} revived in Redis", GROUPS * FAILOVERS, began.elapsed());
+    assert!(
+        revived >= GROUPS * FAILOVERS / 2,
+        "only {revived} failovers forgot a log-out: nothing was tried"
+    );
+    let listed = definite(async || service.admin().get(&records).await).await.is(200).json();
+    assert_eq!(listed["records"], json!([]), "a ghost wrote");
+    cluster.ground.assert_drained();
+}
+
+/// Logs out at one gate, makes Redis forget it, and tries the session at the other gate. Returns how often Redis did.
+async fn haunt(service: &Service, mut site: Site, ann: &User, records: &str) -> usize {
+    let (mut dead, mut revived) = (Vec::new(), 0);
+    let here = service.root(site.gates[0]).to_owned();
+    for number in 0..FAILOVERS {
+        let session = log_in(service, site.gates[1], ann).await;
+        let kept = log_in(service, site.gates[1], ann).await;
+        let told = definite(async || session.at(&here).get("/v1/session").await).await.is(200).json();
+        let id = told["id"].as_str().unwrap().to_owned();
+        let before = site.group.primary().unwrap();
+        let killed = number % KILLED_EVERY == KILLED_EVERY - 1;
+        site = if killed { freeze_replicas(site).await } else { site.cut_replicas_off().await };
+        // The gate has seen the session a moment ago. If it did not trust that, it would say so: 503, not done.
+        let done = session.at(&here).delete("/v1/session").await;
+        let since = Instant::now();
+        if done.status != 204 {
+            done.problem(503, "sessions-unavailable", "not_executed");
+            dead.push((session.clone(), false));
+        } else {
+            dead.push((session.clone(), true));
+        }
+        (site, _) = if killed {
+            site.with(move |group| forget_by_dying(group, before)).await
+        } else {
+            site.with(move |group| group.fail_over().map(drop).unwrap()).await
+        };
+        let (back, alive) = site.with(move |group| is_in_redis(group, &id)).await;
+        site = back;
+        let ended = dead.last().is_some_and(|(_, ended)| *ended);
+        revived += usize::from(alive && ended);
+        if ended {
+            // The other gate heard nothing of it: Redis, which would have told, took no writes.
+            tokio::time::sleep(REVOKED_WITHIN.saturating_sub(since.elapsed())).await;
+            assert_dead(&session, records).await;
+        }
+        definite(async || kept.get("/v1/session").await).await.is(200);
+        (site, ()) = site.with(|group| group.settle().unwrap()).await;
+    }
+    for (session, _) in dead.iter().filter(|(_, ended)| *ended) {
+        assert_dead(session, records).await;
+    }
+    revived
+}
+
+/// The primary takes writes for a moment longer, which the replicas never see.
+async fn freeze_replicas(site: Site) -> Site {
+    let (site, ()) = site
+        .with(|group| {
+            let primary = group.primary().unwrap();
+            for (number, server) in group.servers().iter_mut().enumerate() {
+                if number != primary {
+                    server.freeze().unwrap();
+                }
+            }
+        })
+        .await;
+    site
+}
+
+/// All die; the replicas come back first, as they were when they were frozen.
+fn forget_by_dying(group: &mut RedisGroup, primary: usize) {
+    for server in group.servers().iter_mut() {
+        server.kill();
+    }
+    for (number, server) in group.servers().iter_mut().enumerate() {
+        if number != primary {
+            server.restart().unwrap();
+        }
+    }
+    group.wait_for_other_primary(primary).unwrap();
+    group.servers()[primary].restart().unwrap();
+}
+
+async fn a_password_change_ends_other_sessions_through_a_failover(stage: Stage) {
+    let (cluster, mut sites) = start(&stage, 1).await;
+    let service = cluster.service().await;
+    let (ann, records) = (service.user("ann").await, service.collection("changed").await);
+    let other = service.stranger_at(1).log_in(&ann.name, &ann.password).await;
+    other.get("/v1/session").await.is(200);
+    let mut site = sites.remove(0).cut_replicas_off().await;
+    let change = json!({"current_password": ann.password, "password": "quite another one"});
+    let path = format!("/v1/users/{}/password", ann.name);
+    // Seen a moment ago, the session serves although Redis takes no writes; else it is changed when it does again.
+    let changed = ann.client.put(&path).json(&change).await;
+    if changed.status == 503 {
+        (site, ()) = site.with(|group| group.settle().unwrap()).await;
+        definite(async || ann.client.put(&path).json(&change).await).await.is(204);
+    } else {
+        changed.is(204);
+    }
+    let since = Instant::now();
+    (site, _) = site.with(|group| group.fail_over().unwrap()).await;
+    tokio::time::sleep(REVOKED_WITHIN.saturating_sub(since.elapsed())).await;
+    for gate in 0..2 {
+        assert_dead(&other.at(service.root(gate)), &records).await;
+        let spared = ann.client.at(service.root(gate));
+        definite(async || spared.get("/v1/session").await).await.is(200);
+    }
+    (_, ()) = site.with(|group| group.settle().unwrap()).await;
+    cluster.ground.assert_drained();
+}
+
+async fn without_replicas_nobody_gets_in_and_with_them_everybody_again(stage: Stage) {
+    let (cluster, mut sites) = start(&stage, 1).await;
+    let service = cluster.service().await;
+    let (ann, records) = (service.user("ann").await, service.collection("locked").await);
+    let site = freeze_replicas(sites.remove(0)).await;
+    for gate in 0..2 {
+        let client = ann.client.at(service.root(gate));
+        let end = Instant::now() + NOTICED_WITHIN;
+        // As long as the primary may count on what its replicas said last, and a gate trusts what it found.
+        while client.get(&records).await.is_success() {
+            assert!(Instant::now() < end, "a primary without replicas still lets people in");
+        }
+        for call in [
+            client.get(&records),
+            client.post(&records).json(&json!({})),
+            client.get("/v1/session"),
+            client.delete("/v1/session"),
+        ] {
+            let sent = Instant::now();
+            call.await.problem(503, "sessions-unavailable", "not_executed");
+            assert!(sent.elapsed() < Duration::from_secs(2), "took {:?}", sent.elapsed());
+        }
+        let credentials = json!({"user": ann.name, "password": ann.password});
+        let stranger = service.stranger_at(gate);
+        let refused = stranger.post("/v1/session").json(&credentials).await;
+        refused.problem(503, "sessions-unavailable", "not_executed");
+        stranger.get("/readyz").await.is(503);
+    }
+    let (site, ()) = site
+        .with(|group| {
+            for server in group.servers().iter_mut() {
+                server.thaw().unwrap();
+            }
+        })
+        .await;
+    for gate in 0..2 {
+        let client = ann.client.at(service.root(gate));
+        definite(async || client.get("/v1/session").await).await.is(200);
+        let listed = definite(async || client.get(&records).await).await.is(200).json();
+        assert_eq!(listed["records"], json!([]), "nothing got in");
+    }
+    drop(site);
+    cluster.ground.assert_drained();
+}
