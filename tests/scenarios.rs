@@ -41,6 +41,7 @@ mod queues;
 mod records;
 mod service_faults;
 mod sessions;
+mod two_nodes;
 mod worker_faults;
 
 use crate::harness::{Fault, Scenario};
@@ -68,6 +69,7 @@ pub(crate) fn functional() -> Vec<Scenario> {
 pub(crate) fn faults() -> Vec<Fault> {
     let themes = [
         // The long ones first.
+        two_nodes::all(),
         service_faults::all(),
         worker_faults::all(),
         gate_faults::all(),

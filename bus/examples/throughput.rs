@@ -5,8 +5,8 @@
 
 use bus::{AmqpBus, AmqpConfig, Bus, ConsumeOptions, Health, Lane, LocalBus};
 use messages::{
-    Command, CommandId, Delivered, Document, Envelope, Outcome, Precondition, Principal, Rejection, Reply,
-    Timestamp,
+    Command, CommandId, Consistency, Delivered, Document, Envelope, Outcome, Precondition, Principal,
+    Rejection, Reply, Timestamp,
     record::{ReadRecord, ReplaceRecord},
 };
 use std::{
@@ -92,7 +92,11 @@ async fn echo(worker: &Arc<dyn Bus>, lane: Lane) -> Arc<AtomicU64> {
                     else {
                         unreachable!("all commands here are of this version")
                     };
-                    delivery.receiver.reply(Reply { id: envelope.id, outcome })
+                    delivery.receiver.reply(Reply {
+                        id: envelope.id,
+                        outcome,
+                        consistency: Consistency::Quorum,
+                    })
                 });
                 for replied in futures_util::future::join_all(replies).await {
                     replied.unwrap();

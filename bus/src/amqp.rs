@@ -30,7 +30,7 @@ use crate::{
     calls::{self, Attempt, Calls, Passage, Transport},
 };
 use async_trait::async_trait;
-use messages::{Envelope, Outcome};
+use messages::{Envelope, Reply};
 use outbox::Outbox;
 use receiver::Returns;
 use std::{collections::HashMap, sync::Arc};
@@ -105,7 +105,7 @@ impl Transport for AmqpBus {
 
 #[async_trait]
 impl Bus for AmqpBus {
-    async fn call(&self, envelope: Envelope) -> Result<Outcome, BusError> {
+    async fn call(&self, envelope: Envelope) -> Result<Reply, BusError> {
         calls::call(&self.calls, self, envelope).await
     }
 

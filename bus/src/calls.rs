@@ -9,7 +9,7 @@ pub(crate) use pending::Calls;
 
 use crate::{BusError, Lane, Queue};
 use attempt::Report;
-use messages::{Envelope, Outcome, Rejection, Timestamp, delivery};
+use messages::{Consistency, Envelope, Outcome, Rejection, Reply, Timestamp, delivery};
 use pending::Pending;
 use std::{
     sync::Arc,
@@ -64,16 +64,16 @@ struct Route {
     siblings: u16,
 }
 
-/// Sends a command and waits for its outcome, at most until its deadline.
+/// Sends a command and waits for its reply, at most until its deadline.
 pub(crate) async fn call<T: Transport + Sync>(
     calls: &Calls,
     transport: &T,
     envelope: Envelope,
-) -> Result<Outcome, BusError> {
+) -> Result<Reply, BusError> {
     let mut passage = transport.passage();
     let sent_by = admit(&passage.borrow_and_update())?;
     let Some(mut seat) = calls.join(envelope.id, envelope.fingerprint) else {
-        return Ok(Outcome::Rejected(Rejection::IdempotencyKeyReused));
+        return Ok(reused(&envelope));
     };
     let route = Route::of(&envelope);
     let total = Timestamp::from(SystemTime::now()).until(envelope.deadline);
@@ -88,7 +88,7 @@ pub(crate) async fn call<T: Transport + Sync>(
     loop {
         tokio::select! {
             biased;
-            outcome = seat.outcome() => return Ok(outcome),
+            reply = seat.reply() => return Ok(reply),
             Some(report) = reports.recv() => call.judge(report)?,
             () = sleep_until(start + total) => return Err(call.give_up(total)),
             () = sleep_until(second_chance.unwrap_or(start)), if second_chance.is_some() => {
@@ -186,6 +186,12 @@ fn patience(lane: Lane, total: Duration) -> Duration {
         Lane::Write => total / 2,
         Lane::Read => READ_PATIENCE.min(total / 2),
     }
+}
+
+/// Replies to two requests of one id could not be told apart.
+fn reused(envelope: &Envelope) -> Reply {
+    let outcome = Outcome::Rejected(Rejection::IdempotencyKeyReused);
+    Reply { id: envelope.id, outcome, consistency: Consistency::Quorum }
 }
 
 impl Sealed {

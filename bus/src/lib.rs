@@ -13,10 +13,11 @@ mod batch;
 mod body;
 mod calls;
 pub mod local;
+pub mod policies;
 pub mod topology;
 
 use async_trait::async_trait;
-use messages::{Delivered, Envelope, Outcome, Reply};
+use messages::{Delivered, Envelope, Reply};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -28,11 +29,11 @@ pub use topology::{Lane, Queue};
 /// A way from gates to workers and back.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Sends a command to the queue that [`Queue::of`] names and waits for its outcome, at most until its deadline.
+    /// Sends a command to the queue that [`Queue::of`] names and waits for its reply, at most until its deadline.
     ///
     /// # Errors
     /// See [`BusError`]; [`BusError::not_executed`] tells whether the command can still take effect.
-    async fn call(&self, envelope: Envelope) -> Result<Outcome, BusError>;
+    async fn call(&self, envelope: Envelope) -> Result<Reply, BusError>;
 
     /// Consumes all shards of some lanes on behalf of one worker, until the consumer is dropped or cancelled.
     ///

@@ -9,7 +9,7 @@ use crate::{
     calls::{self, Attempt, Calls, Passage, Transport},
 };
 use async_trait::async_trait;
-use messages::{Envelope, Outcome};
+use messages::{Envelope, Reply};
 use queue::{LocalQueue, Seat};
 use std::{collections::HashMap, sync::Arc};
 use tokio::sync::{mpsc, watch};
@@ -85,7 +85,7 @@ impl Transport for LocalBus {
 
 #[async_trait]
 impl Bus for LocalBus {
-    async fn call(&self, envelope: Envelope) -> Result<Outcome, BusError> {
+    async fn call(&self, envelope: Envelope) -> Result<Reply, BusError> {
         calls::call(&self.calls, self, envelope).await
     }
 

@@ -93,7 +93,10 @@ impl Gate {
         let began = Instant::now();
         let answer = self.bus.call(envelope).await;
         exchange.waited(began.elapsed());
-        match answer {
+        if let Ok(reply) = &answer {
+            exchange.answered_at(reply.consistency);
+        }
+        match answer.map(|reply| reply.outcome) {
             Ok(Outcome::Rejected(rejection)) => Err(rejection.into()),
             Ok(outcome) => Ok(outcome),
             Err(error) => {

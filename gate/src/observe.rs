@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, Version, header};
+use messages::Consistency;
 use std::{any::Any, sync::Arc, time::Instant};
 
 /// The most bytes of path and query together.
@@ -35,6 +36,9 @@ pub(crate) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request,
     set("traceparent", exchange.traceparent());
     if exchange.command().is_some() {
         set("server-timing", &format!("queue;dur={:.3}", exchange.queued().as_secs_f64() * 1e3));
+    }
+    if exchange.consistency() == Consistency::One {
+        set("penstock-consistency", "one");
     }
     set("x-content-type-options", "nosniff");
     if gate.stopper.is_stopped() && version <= Version::HTTP_11 {

@@ -1,6 +1,6 @@
 //! Bodies of AMQP messages. One message carries any number of commands, or of outcomes.
 
-use crate::{CollectionName, CommandId, Envelope, Outcome, RecordId};
+use crate::{CollectionName, CommandId, Consistency, Envelope, Outcome, RecordId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::collections::HashMap;
@@ -33,6 +33,9 @@ pub struct Reply {
     pub id: CommandId,
     /// What became of it.
     pub outcome: Outcome,
+    /// What stands behind it.
+    #[serde(default, skip_serializing_if = "Consistency::is_quorum")]
+    pub consistency: Consistency,
 }
 
 /// A body that is not a delivery of any version known here.

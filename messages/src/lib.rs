@@ -7,6 +7,7 @@
 //! - [`record`]: records, versions, entity tags, and the commands on them.
 //! - [`precondition`]: If-Match and its kin (RFC 9110 §13), as a pure question about a record.
 //! - [`command`], [`outcome`], [`rejection`]: what is asked, what became of it, why not.
+//! - [`consistency`]: how many copies stood behind what was read.
 //! - [`placement`]: which slot, bucket and shard an id belongs to, for ever.
 //! - [`delivery`]: bodies of AMQP messages.
 //!
@@ -15,6 +16,7 @@
 
 pub mod collection;
 pub mod command;
+pub mod consistency;
 pub mod delivery;
 pub mod document;
 pub mod name;
@@ -28,6 +30,7 @@ pub mod time;
 
 pub use collection::CollectionSettings;
 pub use command::{Command, CommandId, Envelope, Fingerprint};
+pub use consistency::Consistency;
 pub use delivery::{Delivered, Reply};
 pub use document::Document;
 pub use name::{CollectionName, InvalidName, RecordId, UserName};

@@ -6,8 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use messages::{
-    Command, CommandId, Delivered, Document, Envelope, Fingerprint, Outcome, Precondition, Principal,
-    Rejection, Reply, Role, Timestamp, Version,
+    Command, CommandId, Consistency, Delivered, Document, Envelope, Fingerprint, Outcome, Precondition,
+    Principal, Rejection, Reply, Role, Timestamp, Version,
     command::CloseOperation,
     delivery,
     outcome::{Listed, RecordDeleted, RecordWritten, RecordsListed},
@@ -192,10 +192,19 @@ fn deliveries_are_written_and_read_as_ever() {
 #[test]
 fn replies_are_written_and_read_as_ever() {
     for (n, (name, outcome)) in (0..).zip(outcomes()) {
-        let reply = Reply { id: id(n), outcome };
+        let reply = Reply { id: id(n), outcome, consistency: Consistency::Quorum };
         let body = delivery::join_replies([delivery::encode_reply(&reply).unwrap().as_slice()]);
         assert_eq!(delivery::decode_replies(&frozen(&format!("reply_{name}"), &body)).unwrap(), [reply]);
     }
+}
+
+#[test]
+fn a_reply_says_when_one_copy_stood_behind_it() {
+    let collection = "orders".parse().unwrap();
+    let outcome = Outcome::Rejected(Rejection::CollectionNotFound { collection });
+    let reply = Reply { id: id(1), outcome, consistency: Consistency::One };
+    let body = delivery::join_replies([delivery::encode_reply(&reply).unwrap().as_slice()]);
+    assert_eq!(delivery::decode_replies(&frozen("reply_at_one", &body)).unwrap(), [reply]);
 }
 
 #[test]

@@ -1,12 +1,16 @@
-//! What every process of the service does: read its configuration, log, tell the time, stop when told to.
+//! What every process of the service does: read its configuration, log, tell the time, say how it is, stop when told
+//! to.
 
+pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod exit;
+pub mod health;
 pub mod shutdown;
 pub mod telemetry;
 
 pub use clock::now;
 pub use config::{ConfigError, Secret};
 pub use exit::run;
+pub use health::{Condition, Health};
 pub use shutdown::Stopper;

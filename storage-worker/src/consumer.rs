@@ -3,10 +3,11 @@
 
 use crate::{
     executor::{Executor, ExecutorError},
-    patience::Patience,
-    store::Store,
+    reader::Answered,
+    store::{Capacity, Store},
+    vigil,
 };
-use bus::{Bus, BusError, ConsumeOptions, Consumer, Delivery};
+use bus::{Bus, BusError, ConsumeOptions, Consumer, Delivery, Lane};
 use futures_util::future::join_all;
 use messages::{
     CollectionName, Command, CommandId, Delivered, Envelope, Outcome, Principal, RecordId, Rejection, Reply,
@@ -15,17 +16,13 @@ use messages::{
 use process::{Stopper, now};
 use std::{pin::pin, sync::Arc, time::Duration};
 use thiserror::Error;
-use tokio::time::{interval, timeout};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::task::TaskTracker;
 
-/// How often the store is probed while commands are consumed.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
-/// A probe without an answer after this has failed.
-const PROBE_WITHIN: Duration = Duration::from_secs(2);
+/// How often to try again where the bus does not let a worker consume.
+const AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long a delivery that could not be finished is held before it goes back.
 const RETURN_AFTER: Duration = Duration::from_millis(500);
-/// So many probes fail one after the other before a worker stops consuming and leaves its shards to others.
-const PROBES_TO_LEAVE: u32 = 3;
 
 /// A worker at work.
 pub struct Worker {
@@ -33,6 +30,7 @@ pub struct Worker {
     store: Arc<dyn Store>,
     executor: Arc<Executor>,
     options: ConsumeOptions,
+    capacity: watch::Sender<Option<Capacity>>,
 }
 
 /// Why a delivery was not finished; it goes back to its queue.
@@ -48,28 +46,17 @@ impl Worker {
     /// A worker that takes commands from `bus` and keeps records in `store`.
     pub fn new(bus: Arc<dyn Bus>, store: Arc<dyn Store>, options: ConsumeOptions) -> Self {
         let executor = Arc::new(Executor::new(Arc::clone(&store)));
-        Self { bus, store, executor, options }
+        Self { bus, store, executor, options, capacity: watch::Sender::new(None) }
     }
 
     /// Works until told to stop; then finishes what it has begun, for at most `grace`, and leaves the rest in the
-    /// queues. While the store cannot serve, it leaves its shards to others.
+    /// queues. It consumes only the lanes whose commands the store can serve, and leaves the others to other workers.
     pub async fn run(&self, stopper: &Stopper, grace: Duration) {
         let tasks = TaskTracker::new();
-        while !stopper.is_stopped() {
-            tokio::select! {
-                () = stopper.stopped() => break,
-                () = self.store_serves() => {}
-            }
-            match self.bus.consume(self.options.clone()).await {
-                Ok(consumer) => self.consume(consumer, stopper, &tasks).await,
-                Err(error) => {
-                    tracing::warn!(error.message = %error, "cannot consume yet");
-                    tokio::select! {
-                        () = stopper.stopped() => break,
-                        () = tokio::time::sleep(PROBE_EVERY) => {}
-                    }
-                }
-            }
+        let lanes = self.options.lanes.iter().map(|lane| self.serve(*lane, stopper, &tasks));
+        tokio::select! {
+            _ = join_all(lanes) => {}
+            () = vigil::keep(&*self.store, &self.capacity) => {}
         }
         tasks.close();
         if timeout(grace, tasks.wait()).await.is_err() {
@@ -80,17 +67,53 @@ impl Worker {
         }
     }
 
-    async fn consume(&self, mut consumer: Consumer, stopper: &Stopper, tasks: &TaskTracker) {
-        tracing::info!(event.action = "consuming", worker.name = %self.options.worker, "consuming");
-        // One watch for all deliveries: their coming must not begin it anew.
-        let mut store_fails = pin!(self.store_fails());
-        loop {
+    /// What the store can do, as far as this worker has seen; `None`: nothing.
+    pub fn capacity(&self) -> watch::Receiver<Option<Capacity>> {
+        self.capacity.subscribe()
+    }
+
+    /// Consumes one lane whenever the store can serve its commands, until told to stop.
+    async fn serve(&self, lane: Lane, stopper: &Stopper, tasks: &TaskTracker) {
+        let needed = Some(vigil::needed_by(lane));
+        let mut capacity = self.capacity.subscribe();
+        while !stopper.is_stopped() {
             tokio::select! {
                 () = stopper.stopped() => break,
-                () = &mut store_fails => {
-                    tracing::error!("the store does not answer: leaving the queues to other workers until it does");
-                    break;
+                _ = capacity.wait_for(|capacity| *capacity >= needed) => {}
+            }
+            match self.bus.consume(ConsumeOptions { lanes: vec![lane], ..self.options.clone() }).await {
+                Ok(consumer) => {
+                    tracing::info!(
+                        event.action = "consuming",
+                        worker.name = %self.options.worker,
+                        queue.lane = lane.name(),
+                        "consuming"
+                    );
+                    let until = async {
+                        tokio::select! {
+                            () = stopper.stopped() => {}
+                            _ = capacity.wait_for(|capacity| *capacity < needed) => {}
+                        }
+                    };
+                    self.consume(consumer, until, tasks).await;
                 }
+                Err(error) => {
+                    tracing::warn!(error.message = %error, "cannot consume yet");
+                    tokio::select! {
+                        () = stopper.stopped() => break,
+                        () = tokio::time::sleep(AGAIN_EVERY) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn consume(&self, mut consumer: Consumer, until: impl Future<Output = ()>, tasks: &TaskTracker) {
+        // One watch for all deliveries: their coming must not begin it anew.
+        let mut until = pin!(until);
+        loop {
+            tokio::select! {
+                () = &mut until => break,
                 delivery = consumer.deliveries.recv() => match delivery {
                     Some(delivery) => {
                         let executor = Arc::clone(&self.executor);
@@ -104,45 +127,20 @@ impl Worker {
         consumer.cancel.cancel();
         while consumer.deliveries.recv().await.is_some() {}
     }
-
-    async fn store_serves(&self) {
-        let mut patience = Patience::full();
-        while let Err(failure) = self.probe().await {
-            if let Err(failure) = patience.bear(failure).await {
-                tracing::warn!(error.message = failure, "waiting for the store");
-                patience = Patience::full();
-            }
-        }
-    }
-
-    async fn store_fails(&self) {
-        let (mut every, mut failures) = (interval(PROBE_EVERY), 0);
-        while failures < PROBES_TO_LEAVE {
-            every.tick().await;
-            failures = if self.probe().await.is_ok() { 0 } else { failures + 1 };
-        }
-    }
-
-    async fn probe(&self) -> Result<(), String> {
-        match timeout(PROBE_WITHIN, self.store.probe()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {PROBE_WITHIN:?}")),
-        }
-    }
 }
 
 async fn carry_out(executor: &Executor, delivery: Delivery) {
     let Delivery { queue, returns, commands, receiver } = delivery;
     let finished = join_all(commands.into_iter().map(async |command| {
-        let (id, outcome) = match command {
+        let (id, answered) = match command {
             Delivered::Command(envelope) => (envelope.id, execute(executor, *envelope).await?),
             Delivered::Unsupported { id, target, error } => {
                 tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
                 (id, close_unsupported(executor, id, target).await?)
             }
         };
-        receiver.reply(Reply { id, outcome }).await?;
+        let Answered { outcome, consistency } = answered;
+        receiver.reply(Reply { id, outcome, consistency }).await?;
         Ok::<(), DeliveryError>(())
     }));
     let unfinished = finished.await.into_iter().find_map(Result::err);
@@ -161,18 +159,18 @@ async fn carry_out(executor: &Executor, delivery: Delivery) {
     }
 }
 
-async fn execute(executor: &Executor, envelope: Envelope) -> Result<Outcome, ExecutorError> {
+async fn execute(executor: &Executor, envelope: Envelope) -> Result<Answered, ExecutorError> {
     let (id, trace) = (envelope.id, envelope.trace.clone());
     let began = std::time::Instant::now();
-    let outcome = executor.execute(envelope).await?;
+    let answered = executor.execute(envelope).await?;
     tracing::debug!(
         command.id = %id,
         trace.parent = trace,
         event.duration = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
-        event.outcome = if matches!(outcome, Outcome::Rejected(_)) { "failure" } else { "success" },
+        event.outcome = if matches!(answered.outcome, Outcome::Rejected(_)) { "failure" } else { "success" },
         "command carried out"
     );
-    Ok(outcome)
+    Ok(answered)
 }
 
 /// A command that this version does not know is closed before it is refused, so that no newer worker carries out a
@@ -181,8 +179,9 @@ async fn close_unsupported(
     executor: &Executor,
     operation: CommandId,
     target: Option<(CollectionName, RecordId)>,
-) -> Result<Outcome, ExecutorError> {
-    let Some((collection, record)) = target else { return Ok(Outcome::Rejected(Rejection::Unsupported)) };
+) -> Result<Answered, ExecutorError> {
+    let unsupported = || Answered::from(Outcome::Rejected(Rejection::Unsupported));
+    let Some((collection, record)) = target else { return Ok(unsupported()) };
     let close = CloseOperation { operation, collection, record, creates: false };
     let envelope = Envelope {
         id: operation,
@@ -193,8 +192,6 @@ async fn close_unsupported(
         fingerprint: None,
         command: Command::CloseOperation(close),
     };
-    Ok(match executor.execute(envelope).await? {
-        Outcome::Rejected(Rejection::Expired) => Outcome::Rejected(Rejection::Unsupported),
-        settled => settled,
-    })
+    let settled = executor.execute(envelope).await?;
+    Ok(if settled.outcome == Outcome::Rejected(Rejection::Expired) { unsupported() } else { settled })
 }

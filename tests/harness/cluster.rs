@@ -21,24 +21,38 @@ pub(crate) struct Cluster {
     pub(crate) workers: Vec<Server>,
     pub(crate) ground: Ground,
     addresses: Vec<SocketAddr>,
+    /// Where the workers tell how they are.
+    pub(crate) admin_addresses: Vec<SocketAddr>,
     _ports: Vec<Port>,
 }
 
 impl Cluster {
     /// Starts two of each, and returns when all of them serve.
     pub(crate) fn start(stage: &Stage, ground: Ground) -> Self {
-        let mut workers: Vec<_> = (1..=2).map(|number| worker(stage, &ground, number)).collect();
-        let ports: Vec<_> = (1..=2).map(|_| Port::reserve().unwrap()).collect();
+        Self::start_with(stage, ground, &[("CASSANDRA_REPLICATION", "1")])
+    }
+
+    /// The same, with variables for all of its processes.
+    pub(crate) fn start_with(stage: &Stage, ground: Ground, variables: &[(&'static str, &str)]) -> Self {
+        let ports: Vec<_> = (1..=4).map(|_| Port::reserve().unwrap()).collect();
+        let admin_addresses: Vec<_> =
+            ports[2..].iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
+        let worker =
+            |(address, number): (&SocketAddr, usize)| worker(stage, &ground, number, *address, variables);
+        let mut workers: Vec<_> = admin_addresses.iter().zip(1..).map(worker).collect();
         let addresses: Vec<_> =
-            ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
+            ports[..2].iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
         // Once: the first gate may read them while the second one is started.
         stage.secret(PASSWORD_FILE, ADMIN_PASSWORD);
         stage.secret(KEYS_FILE, SIGNING_KEYS);
-        let gates = addresses.iter().zip(1..).map(|(address, number)| gate(stage, &ground, number, *address));
+        let gates = addresses
+            .iter()
+            .zip(1..)
+            .map(|(address, number)| gate(stage, &ground, number, *address, variables));
         let mut gates: Vec<_> = gates.collect();
         workers.iter_mut().chain(&mut gates).for_each(Server::wait_ready);
         wait_for_admin(&mut gates);
-        Self { gates, workers, ground, addresses, _ports: ports }
+        Self { gates, workers, ground, addresses, admin_addresses, _ports: ports }
     }
 
     /// As a scenario sees it.
@@ -57,15 +71,22 @@ fn wait_for_admin(gates: &mut [Server]) {
     });
 }
 
-fn worker(stage: &Stage, ground: &Ground, number: usize) -> Server {
+fn worker(
+    stage: &Stage,
+    ground: &Ground,
+    number: usize,
+    address: SocketAddr,
+    more: &[(&'static str, &str)],
+) -> Server {
     let name = format!("worker-{number}");
-    let variables = [
+    let mut variables = vec![
         ("AMQP_URLS", ground.amqp_url.clone()),
         ("CASSANDRA", ground.cassandra.join(",")),
         ("CASSANDRA_KEYSPACE", ground.keyspace.clone()),
-        ("CASSANDRA_REPLICATION", "1".to_owned()),
         ("WORKER_NAME", name.clone()),
+        ("ADMIN_BIND", address.to_string()),
     ];
+    variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     Server::launch(stage, &name, Ready::Line("\"consuming\""), move || {
         let mut command = binary("storage-worker");
         command.envs(variables.iter().map(|(name, value)| (name, value)));
@@ -73,9 +94,15 @@ fn worker(stage: &Stage, ground: &Ground, number: usize) -> Server {
     })
 }
 
-fn gate(stage: &Stage, ground: &Ground, number: usize, address: SocketAddr) -> Server {
+fn gate(
+    stage: &Stage,
+    ground: &Ground,
+    number: usize,
+    address: SocketAddr,
+    more: &[(&'static str, &str)],
+) -> Server {
     let name = format!("gate-{number}");
-    let variables = [
+    let mut variables = vec![
         ("GATE_BIND", address.to_string()),
         ("GATE_NAME", name.clone()),
         ("AMQP_URLS", ground.amqp_url.clone()),
@@ -83,6 +110,7 @@ fn gate(stage: &Stage, ground: &Ground, number: usize, address: SocketAddr) -> S
         ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
         ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
     ];
+    variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let launch = move || -> Command {
         let mut command = binary("gate");
         command.envs(variables.iter().map(|(name, value)| (name, value)));

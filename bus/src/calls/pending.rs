@@ -1,6 +1,6 @@
-//! Which call waits for which outcome.
+//! Which call waits for which reply.
 
-use messages::{CommandId, Fingerprint, Outcome, Reply};
+use messages::{CommandId, Fingerprint, Reply};
 use std::{
     collections::HashMap,
     sync::{
@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// All calls that wait for an outcome.
+/// All calls that wait for a reply.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pending: Mutex<HashMap<CommandId, Arc<Pending>>>,
@@ -20,7 +20,7 @@ pub(crate) struct Calls {
 #[derive(Debug)]
 pub(crate) struct Pending {
     fingerprint: Option<Fingerprint>,
-    outcome: watch::Sender<Option<Outcome>>,
+    reply: watch::Sender<Option<Reply>>,
     /// Attempts, of all these calls, of which it is not certain that they came to nothing.
     open: AtomicUsize,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Seat<'a> {
     calls: &'a Calls,
     id: CommandId,
     pending: Arc<Pending>,
-    outcome: watch::Receiver<Option<Outcome>>,
+    reply: watch::Receiver<Option<Reply>>,
 }
 
 impl Calls {
@@ -40,21 +40,21 @@ impl Calls {
     pub(crate) fn join(&self, id: CommandId, fingerprint: Option<Fingerprint>) -> Option<Seat<'_>> {
         let mut pending = self.lock();
         let pending = pending.entry(id).or_insert_with(|| {
-            let (outcome, _) = watch::channel(None);
-            Arc::new(Pending { fingerprint, outcome, open: AtomicUsize::new(0) })
+            let (reply, _) = watch::channel(None);
+            Arc::new(Pending { fingerprint, reply, open: AtomicUsize::new(0) })
         });
         (pending.fingerprint == fingerprint).then(|| Seat {
             calls: self,
             id,
             pending: Arc::clone(pending),
-            outcome: pending.outcome.subscribe(),
+            reply: pending.reply.subscribe(),
         })
     }
 
-    /// Hands an outcome to whoever waits for it; a second reply to the same command finds nobody.
+    /// Hands a reply to whoever waits for it; a second reply to the same command finds nobody.
     pub(crate) fn resolve(&self, reply: Reply) {
         if let Some(pending) = self.lock().remove(&reply.id) {
-            pending.outcome.send_replace(Some(reply.outcome));
+            pending.reply.send_replace(Some(reply));
         }
     }
 
@@ -86,14 +86,14 @@ impl Seat<'_> {
         Arc::clone(&self.pending)
     }
 
-    /// The outcome, once it is there. Cancel-safe.
-    pub(crate) async fn outcome(&mut self) -> Outcome {
+    /// The reply, once it is there. Cancel-safe.
+    pub(crate) async fn reply(&mut self) -> Reply {
         loop {
-            if let Some(outcome) = self.outcome.borrow_and_update().clone() {
-                return outcome;
+            if let Some(reply) = self.reply.borrow_and_update().clone() {
+                return reply;
             }
             // Unwrap safety: `self.pending` holds the sender.
-            self.outcome.changed().await.unwrap_or_else(|_| unreachable!("the sender is held here"));
+            self.reply.changed().await.unwrap_or_else(|_| unreachable!("the sender is held here"));
         }
     }
 }
@@ -101,7 +101,7 @@ impl Seat<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut pending = self.calls.lock();
-        let is_last = self.pending.outcome.receiver_count() == 1;
+        let is_last = self.pending.reply.receiver_count() == 1;
         if is_last && pending.get(&self.id).is_some_and(|entry| Arc::ptr_eq(entry, &self.pending)) {
             pending.remove(&self.id);
         }
@@ -111,18 +111,20 @@ impl Drop for Seat<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use messages::Rejection;
+    use messages::{Consistency, Outcome, Rejection};
     use uuid::Uuid;
 
     const ID: CommandId = CommandId::new(Uuid::nil());
 
     #[tokio::test]
-    async fn all_calls_of_one_command_get_its_outcome_and_none_is_left_behind() {
+    async fn all_calls_of_one_command_get_its_reply_and_none_is_left_behind() {
         let calls = Calls::default();
         let (mut one, mut two) = (calls.join(ID, None).unwrap(), calls.join(ID, None).unwrap());
         drop(calls.join(ID, None));
-        calls.resolve(Reply { id: ID, outcome: Outcome::Rejected(Rejection::Expired) });
-        assert_eq!(one.outcome().await, two.outcome().await);
+        let outcome = Outcome::Rejected(Rejection::Expired);
+        calls.resolve(Reply { id: ID, outcome, consistency: Consistency::One });
+        let reply = one.reply().await;
+        assert_eq!((reply.consistency, &reply), (Consistency::One, &two.reply().await));
         let later = calls.join(ID, None).unwrap();
         drop((one, two));
         assert_eq!(calls.lock().len(), 1, "an old call must not take a new one's place along");

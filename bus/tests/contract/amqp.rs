@@ -52,7 +52,7 @@ async fn a_read_whose_queue_is_missing_is_answered_by_a_sibling() {
     }
     let mut consumer = consume(&*worker, "worker", &[Lane::Read], 10).await;
     answer(next(&mut consumer).await).await;
-    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,7 +133,7 @@ async fn a_body_that_nobody_can_read_goes_to_the_dead_letters() {
         assert_eq!(message_id.unwrap().as_str(), "from afar");
     }
     let envelope = to(Queue { lane: Lane::Write, shard: 0 }, || write(LONG));
-    assert_eq!(within(gate.call(envelope.clone())).await.unwrap(), answer_to(envelope.id));
+    assert_eq!(within(gate.call(envelope.clone())).await.unwrap().outcome, answer_to(envelope.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -213,7 +213,7 @@ async fn what_a_cut_off_worker_held_goes_to_another_and_it_comes_back() {
     let delivery = next(&mut consumer).await;
     assert_eq!(ids(&delivery), [second.id]);
     answer(delivery).await;
-    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(second.id));
+    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(second.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,7 +235,7 @@ async fn calls_of_a_cut_off_gate_are_sent_again() {
     let again = next(&mut consumer).await;
     assert_eq!((ids(&again), again.returns), (vec![envelope.id], 0));
     answer(again).await;
-    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,9 +50,9 @@ async fn the_broker_may_be_killed_and_restarted() {
     let _broker = restarted.await;
     up(&*gate).await;
     serve(consumer);
-    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(pending.id));
+    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(pending.id));
     for envelope in [write(STARTING), read(STARTING)] {
-        assert_eq!(within(gate.call(envelope.clone())).await.unwrap(), answer_to(envelope.id));
+        assert_eq!(within(gate.call(envelope.clone())).await.unwrap().outcome, answer_to(envelope.id));
     }
 }
 
@@ -117,7 +117,7 @@ async fn one_of_three_brokers_may_be_killed() {
                     other => break other,
                 }
             };
-            assert_eq!(outcome.unwrap(), answer_to(envelope.id), "node {killed} is down");
+            assert_eq!(outcome.unwrap().outcome, answer_to(envelope.id), "node {killed} is down");
         }
         let node = blocking(move || {
             node.restart().unwrap();

@@ -53,7 +53,7 @@ pub async fn ensure_first_admin(
         };
         let failure = tokio::select! {
             () = stopper.stopped() => return Ok(None),
-            answer = bus.call(envelope) => match answer {
+            answer = bus.call(envelope) => match answer.map(|reply| reply.outcome) {
                 Ok(Outcome::RecordCreated(_)) => return Ok(Some(created())),
                 Ok(Outcome::Rejected(Rejection::PreconditionFailed { .. })) => {
                     return Ok(Some(FirstAdmin::Existed));

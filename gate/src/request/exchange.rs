@@ -3,11 +3,11 @@
 use crate::error::ApiError;
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, request::Parts};
-use messages::{CommandId, UserName};
+use messages::{CommandId, Consistency, UserName};
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,7 @@ struct Inner {
     caller: OnceLock<UserName>,
     command: OnceLock<CommandId>,
     queued_micros: AtomicU64,
+    at_one: AtomicBool,
 }
 
 impl Exchange {
@@ -37,6 +38,7 @@ impl Exchange {
             caller: OnceLock::new(),
             command: OnceLock::new(),
             queued_micros: AtomicU64::new(0),
+            at_one: AtomicBool::new(false),
         }))
     }
 
@@ -75,6 +77,15 @@ impl Exchange {
     /// How long it waited for outcomes.
     pub(crate) fn queued(&self) -> Duration {
         Duration::from_micros(self.0.queued_micros.load(Ordering::Relaxed))
+    }
+
+    /// The weakest of what stands behind its answer.
+    pub(crate) fn consistency(&self) -> Consistency {
+        if self.0.at_one.load(Ordering::Relaxed) { Consistency::One } else { Consistency::Quorum }
+    }
+
+    pub(crate) fn answered_at(&self, consistency: Consistency) {
+        self.0.at_one.fetch_or(consistency == Consistency::One, Ordering::Relaxed);
     }
 
     pub(crate) fn waited(&self, time: Duration) {

@@ -15,7 +15,7 @@ use std::{
 };
 use storage_worker::{
     consumer::Worker,
-    store::{BucketId, Committed, Group, Row, Rows, Store, StoreError, View},
+    store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View},
 };
 
 /// A store behind a cable that can be pulled.
@@ -53,16 +53,11 @@ impl Store for Cable {
         self.reach()?.create(bucket, records).await
     }
 
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError> {
         self.reach()?.scan(bucket, after, limit).await
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<Capacity, StoreError> {
         self.reach()?.probe().await
     }
 }
@@ -79,6 +74,7 @@ pub(crate) async fn a_worker_whose_store_fails_leaves_its_shards_to_others(store
     let workers = [work("sound", store), work("cut-off", Arc::clone(&cable) as Arc<dyn Store>)];
     let writes = || (0..64).map(|n| fixture.replace(&format!("r{n}"), "1")).collect::<Vec<_>>();
     for outcome in join_all(writes().into_iter().map(|write| bus.call(write))).await {
+        let outcome = outcome.map(|reply| reply.outcome);
         assert!(matches!(outcome, Ok(Outcome::RecordCreated(_))), "{outcome:?}");
     }
     cable.pulled.store(true, Ordering::Relaxed);
@@ -97,6 +93,7 @@ pub(crate) async fn a_worker_whose_store_fails_leaves_its_shards_to_others(store
         () = reading => unreachable!("reads never end"),
     };
     for outcome in written {
+        let outcome = outcome.map(|reply| reply.outcome);
         assert!(matches!(outcome, Ok(Outcome::RecordReplaced(_))), "{outcome:?}");
     }
     stopper.stop();

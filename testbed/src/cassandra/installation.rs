@@ -65,7 +65,9 @@ impl Installation {
 
     /// Where the server's output goes.
     pub(super) fn log(&self) -> PathBuf {
-        self.directory.join("output.log")
+        let mut log = self.directory.clone().into_os_string();
+        log.push(".log");
+        log.into()
     }
 
     /// A Java process that runs the class `main`.
