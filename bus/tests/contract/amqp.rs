@@ -106,7 +106,7 @@ async fn a_deleted_queue_is_consumed_again() {
             Err(error) => assert!(error.not_executed(), "{error:?}"),
         }
     };
-    assert_eq!(envelope.1, answer_to(envelope.0.id));
+    assert_eq!(envelope.1.outcome, answer_to(envelope.0.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
