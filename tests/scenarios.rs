@@ -44,6 +44,7 @@ mod records;
 mod service_faults;
 mod session_failovers;
 mod sessions;
+mod two_nodes;
 mod worker_faults;
 
 use crate::harness::{Fault, Scenario};
@@ -73,6 +74,7 @@ pub(crate) fn faults() -> Vec<Fault> {
     let themes = [
         // The long ones first.
         session_failovers::all(),
+        two_nodes::all(),
         service_faults::all(),
         deferred_faults::all(),
         worker_faults::all(),

@@ -6,7 +6,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-use storage_worker::store::{BucketId, Committed, Group, Row, Rows, Store, StoreError, View};
+use storage_worker::store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View};
 
 pub(crate) struct Counted<S> {
     store: S,
@@ -45,16 +45,11 @@ impl<S: Store> Store for Counted<S> {
         self.one().create(bucket, records).await
     }
 
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError> {
         self.one().scan(bucket, after, limit).await
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<Capacity, StoreError> {
         self.store.probe().await
     }
 

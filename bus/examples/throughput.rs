@@ -92,7 +92,7 @@ async fn echo(worker: &Arc<dyn Bus>, lane: Lane) -> Arc<AtomicU64> {
                     else {
                         unreachable!("all commands here are of this version")
                     };
-                    delivery.receiver.reply(Reply { id: envelope.id, outcome, timing: None })
+                    delivery.receiver.reply(Reply::of(envelope.id, outcome))
                 });
                 for replied in futures_util::future::join_all(replies).await {
                     replied.unwrap();

@@ -235,5 +235,5 @@ fn patience(lane: Lane, total: Duration) -> Duration {
 
 /// Replies to two requests of one id could not be told apart.
 fn reused(envelope: &Envelope) -> Reply {
-    Reply { id: envelope.id, outcome: Outcome::Rejected(Rejection::IdempotencyKeyReused), timing: None }
+    Reply::of(envelope.id, Outcome::Rejected(Rejection::IdempotencyKeyReused))
 }

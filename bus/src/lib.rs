@@ -13,6 +13,7 @@ mod batch;
 mod body;
 mod calls;
 pub mod local;
+pub mod policies;
 pub mod topology;
 
 use async_trait::async_trait;

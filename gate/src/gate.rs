@@ -235,6 +235,7 @@ impl Gate {
 
 fn done(exchange: &Exchange, began: Instant, reply: Reply) -> Result<Outcome, ApiError> {
     exchange.waited(began.elapsed(), reply.timing.map_or(0, |timing| timing.worked));
+    exchange.answered_at(reply.consistency);
     match reply.outcome {
         Outcome::Rejected(rejection) => Err(rejection.into()),
         outcome => Ok(outcome),

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, Version, header};
+use messages::Consistency;
 use std::{any::Any, sync::Arc, time::Instant};
 
 /// The most bytes of path and query together.
@@ -36,6 +37,9 @@ pub(crate) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request,
     if exchange.command().is_some() {
         let [queue, store] = [exchange.queued(), exchange.worked()].map(|time| time.as_secs_f64() * 1e3);
         set("server-timing", &format!("queue;dur={queue:.3}, store;dur={store:.3}"));
+    }
+    if exchange.consistency() == Consistency::One {
+        set("penstock-consistency", "one");
     }
     set("x-content-type-options", "nosniff");
     if gate.stopper.is_stopped() && version <= Version::HTTP_11 {

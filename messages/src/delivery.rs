@@ -1,6 +1,6 @@
 //! Bodies of AMQP messages. One message carries any number of commands, or of outcomes.
 
-use crate::{CollectionName, CommandId, Envelope, Outcome, RecordId, Timestamp};
+use crate::{CollectionName, CommandId, Consistency, Envelope, Outcome, RecordId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::collections::HashMap;
@@ -33,9 +33,19 @@ pub struct Reply {
     pub id: CommandId,
     /// What became of it.
     pub outcome: Outcome,
+    /// What stands behind it.
+    #[serde(default, skip_serializing_if = "Consistency::is_quorum")]
+    pub consistency: Consistency,
     /// How long that took, and when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timing: Option<Timing>,
+}
+
+impl Reply {
+    /// With the whole quorum behind it, and no word about the time.
+    pub fn of(id: CommandId, outcome: Outcome) -> Self {
+        Self { id, outcome, consistency: Consistency::Quorum, timing: None }
+    }
 }
 
 /// When a command was carried out, by the clock of whoever did.

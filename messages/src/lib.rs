@@ -8,6 +8,7 @@
 //! - [`precondition`]: If-Match and its kin (RFC 9110 §13), as a pure question about a record.
 //! - [`operation`]: commands about commands.
 //! - [`command`], [`outcome`], [`rejection`]: what is asked, what became of it, why not.
+//! - [`consistency`]: how many copies stood behind what was read.
 //! - [`placement`]: which slot, bucket and shard an id belongs to, for ever.
 //! - [`delivery`]: bodies of AMQP messages. [`letter`]: what becomes of those that nobody can carry out.
 //!
@@ -16,6 +17,7 @@
 
 pub mod collection;
 pub mod command;
+pub mod consistency;
 pub mod delivery;
 pub mod document;
 pub mod letter;
@@ -32,6 +34,7 @@ pub mod time;
 
 pub use collection::CollectionSettings;
 pub use command::{Command, CommandId, Envelope, Fingerprint, Handling};
+pub use consistency::Consistency;
 pub use delivery::{Delivered, Reply, Timing};
 pub use document::Document;
 pub use letter::Letter;

@@ -6,8 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use messages::{
-    Command, CommandId, Delivered, Document, Envelope, Fingerprint, Handling, Outcome, Precondition,
-    Principal, Rejection, Reply, Role, SessionClaim, Standing, Timestamp, Timing, Version, delivery,
+    Command, CommandId, Consistency, Delivered, Document, Envelope, Fingerprint, Handling, Outcome,
+    Precondition, Principal, Rejection, Reply, Role, SessionClaim, Standing, Timestamp, Timing, Version,
+    delivery,
     operation::{CloseOperation, Closing, OperationKey, ReadOperation},
     outcome::{Listed, RecordDeleted, RecordWritten, RecordsListed},
     precondition::Tags,
@@ -224,7 +225,7 @@ fn how_a_command_is_handled_is_written_and_read_as_ever() {
 #[test]
 fn the_timing_of_a_reply_is_written_and_read_as_ever() {
     let timing = Timing { done: Timestamp::from_micros(1_790_000_000_000_002), queued: 3, worked: 4 };
-    let reply = Reply { id: id(0), outcome: Outcome::OperationPending, timing: Some(timing) };
+    let reply = Reply { timing: Some(timing), ..Reply::of(id(0), Outcome::OperationPending) };
     let body = delivery::join_replies([delivery::encode_reply(&reply).unwrap().as_slice()]);
     assert_eq!(delivery::decode_replies(&frozen("reply_with_timing", &body)).unwrap(), [reply]);
 }
@@ -245,10 +246,19 @@ fn a_command_says_by_which_session_it_is_given() {
 #[test]
 fn replies_are_written_and_read_as_ever() {
     for (n, (name, outcome)) in (0..).zip(outcomes()) {
-        let reply = Reply { id: id(n), outcome, timing: None };
+        let reply = Reply::of(id(n), outcome);
         let body = delivery::join_replies([delivery::encode_reply(&reply).unwrap().as_slice()]);
         assert_eq!(delivery::decode_replies(&frozen(&format!("reply_{name}"), &body)).unwrap(), [reply]);
     }
+}
+
+#[test]
+fn a_reply_says_when_one_copy_stood_behind_it() {
+    let collection = "orders".parse().unwrap();
+    let outcome = Outcome::Rejected(Rejection::CollectionNotFound { collection });
+    let reply = Reply { consistency: Consistency::One, ..Reply::of(id(1), outcome) };
+    let body = delivery::join_replies([delivery::encode_reply(&reply).unwrap().as_slice()]);
+    assert_eq!(delivery::decode_replies(&frozen("reply_at_one", &body)).unwrap(), [reply]);
 }
 
 #[test]

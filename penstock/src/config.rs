@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use process::Secret;
 use std::{net::SocketAddr, path::PathBuf};
+use storage_worker::config::CassandraOptions;
 
 /// Penstock: a JSON document service that stays up.
 #[derive(Parser)]
@@ -17,6 +18,72 @@ pub(crate) struct Options {
 pub(crate) enum Action {
     /// Serve everything from one process: a gate and a storage worker, with records and sessions in one directory
     Serve(Box<ServeOptions>),
+    /// Say what is not as it should be, and what to do; exit code 1 if there is anything
+    Doctor(Box<DoctorOptions>),
+    /// The database
+    #[command(subcommand)]
+    Storage(StorageAction),
+    /// The message broker
+    #[command(subcommand)]
+    Queue(QueueAction),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum StorageAction {
+    /// Raise the number of copies by one, and say what to repair
+    Replicate(Box<ReplicateOptions>),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum QueueAction {
+    /// Give the broker the policies that are shipped with this version
+    Apply(BrokerOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct DoctorOptions {
+    #[command(flatten)]
+    pub(crate) cassandra: CassandraOptions,
+    /// Failed nodes of Cassandra that must do no harm, as the workers have it.
+    #[arg(long, env = "TOLERATED_NODE_FAILURES")]
+    pub(crate) tolerated_node_failures: Option<u8>,
+    /// The broker; without its management URL it is not looked at.
+    #[arg(long, env = "RABBITMQ_MANAGEMENT_URL")]
+    pub(crate) management_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) login: LoginOptions,
+}
+
+#[derive(Args)]
+pub(crate) struct ReplicateOptions {
+    #[command(flatten)]
+    pub(crate) cassandra: CassandraOptions,
+    /// All copies were repaired since the last step, though Cassandra has no note of it.
+    #[arg(long)]
+    pub(crate) repaired: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct BrokerOptions {
+    /// The broker's management API.
+    #[arg(long, env = "RABBITMQ_MANAGEMENT_URL", default_value = "http://127.0.0.1:15672")]
+    pub(crate) management_url: String,
+    #[command(flatten)]
+    pub(crate) login: LoginOptions,
+}
+
+/// Who asks the management API, and about what.
+#[derive(Args)]
+pub(crate) struct LoginOptions {
+    /// A user that may use the management API, and set policies where that is asked for.
+    #[arg(long, env = "RABBITMQ_USER", default_value = "guest")]
+    pub(crate) management_user: String,
+    /// A file with the user's password; without one it is `guest`.
+    #[arg(long, env = "RABBITMQ_PASSWORD_FILE")]
+    pub(crate) management_password_file: Option<Secret>,
+    /// The vhost.
+    #[arg(long, env = "RABBITMQ_VHOST", default_value = "/")]
+    pub(crate) vhost: String,
 }
 
 #[derive(Args)]
@@ -43,7 +110,7 @@ impl ServeOptions {
     pub(crate) fn from_environment() -> Self {
         match Options::parse_from(["penstock", "serve"]).action {
             Some(Action::Serve(options)) => *options,
-            None => unreachable!("the verb was given"),
+            _ => unreachable!("the verb was given"),
         }
     }
 }

@@ -1,8 +1,11 @@
-//! What every process of the service does: read its configuration, log, tell the time, stop when told to, and leave when it hangs.
+//! What every process of the service does: read its configuration, log, tell the time, say how it is, stop when told
+//! to, and leave when it hangs.
 
+pub mod admin;
 pub mod clock;
 pub mod config;
 pub mod exit;
+pub mod health;
 pub mod shutdown;
 pub mod telemetry;
 pub mod watchdog;
@@ -10,4 +13,5 @@ pub mod watchdog;
 pub use clock::now;
 pub use config::{ConfigError, Secret};
 pub use exit::run;
+pub use health::{Condition, Health};
 pub use shutdown::Stopper;

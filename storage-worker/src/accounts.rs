@@ -82,7 +82,7 @@ impl Accounts {
         let id = name.record_id();
         let bucket = self.users.bucket_of(&id);
         let rows =
-            patiently(|| self.store.load(bucket, std::slice::from_ref(&id), &[], View::Acknowledged)).await?;
+            patiently(|| self.store.load(bucket, std::slice::from_ref(&id), &[], View::Available)).await?;
         Ok(rows.records.first().and_then(Account::described_by).map(Arc::new))
     }
 }

@@ -3,8 +3,9 @@
 use crate::store::cassandra::{CassandraConfig, Credentials, Replication};
 use bus::{AmqpConfig, ConsumeOptions, Lane};
 use clap::{Args, Parser, Subcommand};
+use messages::Consistency;
 use process::{ConfigError, Secret};
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 use uuid::Uuid;
 
 /// Takes commands from RabbitMQ and keeps records in Cassandra.
@@ -47,6 +48,10 @@ pub struct CassandraOptions {
     /// The datacenter to serve from; without it all nodes are near.
     #[arg(long, env = "CASSANDRA_DATACENTER", global = true)]
     pub datacenter: Option<String>,
+    /// How many copies must have a write before it is acknowledged: `quorum`, or `one`, which lets creates without a key go
+    /// on while one of two copies is away. Those are lost if the other one is lost before that is back.
+    #[arg(long, env = "ACKNOWLEDGE_WRITES_AT", default_value = "quorum", global = true)]
+    pub acknowledge_writes_at: Acknowledge,
     /// Copies of each record where the keyspace must be created; without it one for each node, at most 3.
     #[arg(long, env = "CASSANDRA_REPLICATION", value_parser = clap::value_parser!(u8).range(1..=9), global = true)]
     pub replication: Option<u8>,
@@ -72,9 +77,25 @@ pub struct WorkOptions {
     /// Whether to bring the schema up to date before working: `at-start`, or `never` where a job does it.
     #[arg(long, env = "MIGRATE", default_value = "at-start")]
     pub migrate: Migrate,
+    /// Failed nodes of Cassandra that must do no harm: compared with the replication, and complained about where it
+    /// cannot hold. Without it, what the replication bears is reported.
+    #[arg(long, env = "TOLERATED_NODE_FAILURES", value_parser = clap::value_parser!(u8).range(0..=4))]
+    pub tolerated_node_failures: Option<u8>,
+    /// Where to tell `/livez` and `/readyz`, `host:port`; without it nowhere.
+    #[arg(long, env = "ADMIN_BIND")]
+    pub admin_bind: Option<SocketAddr>,
     /// How long to finish what was begun, when told to stop.
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "20s", value_parser = process::config::duration)]
     pub shutdown_grace: Duration,
+}
+
+/// How many copies must have a write before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Acknowledge {
+    /// Most of them.
+    Quorum,
+    /// One, if most cannot be had.
+    One,
 }
 
 /// Who brings the schema up to date.
@@ -100,6 +121,10 @@ impl CassandraOptions {
         }
         let mut config = CassandraConfig::new(self.cassandra.clone(), self.keyspace.clone());
         config.datacenter.clone_from(&self.datacenter);
+        config.acknowledge_writes_at = match self.acknowledge_writes_at {
+            Acknowledge::Quorum => Consistency::Quorum,
+            Acknowledge::One => Consistency::One,
+        };
         config.credentials = self
             .cassandra_user
             .clone()

@@ -8,6 +8,7 @@ use crate::{
         cassandra::{self, CassandraConfig, CassandraStore, Replication},
     },
 };
+use messages::Consistency;
 use process::Stopper;
 use std::sync::Arc;
 
@@ -33,10 +34,36 @@ pub async fn store(
     config: &CassandraConfig,
     stopper: &Stopper,
 ) -> anyhow::Result<Option<Arc<CassandraStore>>> {
-    if options.work.migrate == Migrate::AtStart {
-        migrate(config, &options.cassandra.replication(), stopper).await?;
+    if config.acknowledge_writes_at == Consistency::One {
+        tracing::warn!(
+            "ACKNOWLEDGE_WRITES_AT=one: while one of two copies is away, creates are acknowledged by the other alone; \
+             if that one is lost before the first is back, acknowledged records are lost"
+        );
     }
-    Ok(until_stopped(stopper, || CassandraStore::connect(config.clone())).await?.map(Arc::new))
+    let replication = options.cassandra.replication();
+    let attempt = || async {
+        if options.work.migrate == Migrate::AtStart
+            && let Err(failure) = cassandra::migrate(config, &replication).await
+        {
+            return without_migration(config, failure).await;
+        }
+        CassandraStore::connect(config.clone()).await
+    };
+    Ok(until_stopped(stopper, attempt).await?.map(Arc::new))
+}
+
+/// Where a majority of the copies is away, nobody can say which migrations were applied. If the tables are as this
+/// version needs them, the store can serve what it can.
+async fn without_migration(
+    config: &CassandraConfig,
+    failure: StoreError,
+) -> Result<CassandraStore, StoreError> {
+    if !failure.is_retryable() {
+        return Err(failure);
+    }
+    let Ok(store) = CassandraStore::connect(config.clone()).await else { return Err(failure) };
+    tracing::warn!(error.message = %failure, "working without having seen which migrations are applied");
+    Ok(store)
 }
 
 async fn until_stopped<T, F>(

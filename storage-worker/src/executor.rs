@@ -11,7 +11,7 @@ use crate::{
     },
     gathering::{Died, Gathering},
     patience::patiently,
-    reader::{self, GroupRead},
+    reader::{self, Answered, GroupRead},
     store::{BucketId, Store, StoreError, View},
 };
 use messages::{Command, Envelope, OperationKey, Outcome, Rejection, time::MAX_CLOCK_SKEW};
@@ -63,31 +63,34 @@ impl Executor {
     }
 
     /// Carries out one command. Doing so again, after an error or not, has no second effect.
-    pub async fn execute(&self, envelope: Envelope) -> Result<Outcome, ExecutorError> {
+    pub async fn execute(&self, envelope: Envelope) -> Result<Answered, ExecutorError> {
         // What leaves a receipt of its own is judged where that is looked for: what was done is told nevertheless.
         let leaves_none =
             envelope.command.is_read() || matches!(envelope.command, Command::CloseOperation(_));
         if leaves_none && let Err(rejection) = self.accounts.judge(&envelope.principal).await? {
-            return Ok(Outcome::Rejected(rejection));
+            return Ok(Outcome::Rejected(rejection).into());
         }
         for _ in 0..MOST_PLACES {
-            let found = self.collections.find(envelope.command.collection()).await?;
+            let (found, consistency) = self.collections.find(envelope.command.collection()).await?;
             if let Command::ReadOperation(command) = &envelope.command {
-                return self.read_operation(found.as_deref(), &command.operation).await;
+                return Ok(self.read_operation(found.as_deref(), &command.operation).await?.into());
             }
             let outcome = match found {
                 Some(collection) if envelope.command.is_read() => {
-                    Some(self.read(&envelope, &collection).await?)
+                    let answered = self.read(&envelope, &collection).await?;
+                    return Ok(Answered { consistency: answered.consistency.max(consistency), ..answered });
                 }
                 Some(collection) => self.commit(&envelope, collection).await?,
                 None if envelope.command.is_read() => {
                     let collection = envelope.command.collection().clone();
-                    Some(Outcome::Rejected(Rejection::CollectionNotFound { collection }))
+                    let outcome = Outcome::Rejected(Rejection::CollectionNotFound { collection });
+                    return Ok(Answered { outcome, consistency });
                 }
                 None => self.reject_in_place(&envelope).await?,
             };
+            // Nothing was written but on conditions that a majority has judged.
             if let Some(outcome) = outcome {
-                return Ok(outcome);
+                return Ok(outcome.into());
             }
         }
         let collection = envelope.command.collection();
@@ -95,18 +98,19 @@ impl Executor {
             .into())
     }
 
-    async fn read(&self, envelope: &Envelope, collection: &Collection) -> Result<Outcome, ExecutorError> {
+    async fn read(&self, envelope: &Envelope, collection: &Collection) -> Result<Answered, ExecutorError> {
         match &envelope.command {
             Command::ReadRecord(command) => {
-                let row =
+                let (row, consistency) =
                     self.reads.ask(collection.bucket_of(&command.record), command.record.clone()).await??;
-                Ok(reader::answer(&envelope.principal, collection, command.clone(), row.as_ref()))
+                let outcome = reader::answer(&envelope.principal, collection, command.clone(), row.as_ref());
+                Ok(Answered { outcome, consistency })
             }
             Command::ListRecords(command) => {
                 let _place = self.lists.acquire().await.map_err(|_| Died)?;
                 Ok(reader::list(&*self.store, &envelope.principal, collection, command).await?)
             }
-            _ => Ok(Outcome::Rejected(Rejection::Unsupported)),
+            _ => Ok(Outcome::Rejected(Rejection::Unsupported).into()),
         }
     }
 

@@ -8,6 +8,8 @@
 //! - [`gathering`]: what arrives while a bucket is busy is done together. [`committer`] writes so, [`reader`] reads.
 //! - [`decide`]: the rules, as pure functions.
 //! - [`store`]: Cassandra, or one directory.
+//! - [`vigil`]: what the store can do just now, and so which lanes are consumed.
+//! - [`tolerance`], [`readiness`]: how many failed nodes the replication bears, and what those are told who run it.
 //! - [`config`], [`connect`], [`patience`]: how a worker starts, and waits for what is not there yet.
 
 pub mod accounts;
@@ -21,5 +23,8 @@ pub mod executor;
 pub mod gathering;
 pub mod patience;
 pub mod reader;
+pub mod readiness;
 pub mod store;
+pub mod tolerance;
 mod undertaker;
+pub mod vigil;

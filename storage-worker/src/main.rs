@@ -8,6 +8,7 @@ use storage_worker::{
     config::{Action, Options},
     connect,
     consumer::Worker,
+    readiness,
 };
 
 fn main() -> ExitCode {
@@ -24,9 +25,13 @@ async fn work(options: Options) -> anyhow::Result<()> {
     process::watchdog::leave_when_stalled();
     let consume = options.work.consume();
     let amqp = options.work.amqp(&consume.worker)?;
+    let health = readiness::serve(options.work.admin_bind, &stopper).await?;
     let Some(store) = connect::store(&options, &cassandra, &stopper).await? else { return Ok(()) };
     let bus = Arc::new(AmqpBus::connect(amqp));
-    Worker::new(bus.clone(), store, consume).run(&stopper, options.work.shutdown_grace).await;
+    let worker = Worker::new(bus.clone(), store.clone(), consume);
+    let declared = options.work.tolerated_node_failures;
+    tokio::spawn(readiness::keep(health, bus.health(), worker.capacity(), store, declared));
+    worker.run(&stopper, options.work.shutdown_grace).await;
     bus.close().await;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use messages::{
-    Outcome, Principal, RecordId, Rejection,
+    Consistency, Outcome, Principal, RecordId, Rejection,
     record::{ListRecords, ReadRecord},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -29,14 +29,14 @@ pub struct GroupRead {
 #[async_trait]
 impl Together for GroupRead {
     type Request = RecordId;
-    type Answer = Result<Option<Row>, Arc<StoreError>>;
+    type Answer = Result<(Option<Row>, Consistency), Arc<StoreError>>;
 
     async fn run(&self, bucket: BucketId, requests: Vec<RecordId>) -> Vec<Self::Answer> {
         let ids: Vec<RecordId> = requests.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-        match patiently(|| self.store.load(bucket, &ids, &[], View::Acknowledged)).await {
+        match patiently(|| self.store.load(bucket, &ids, &[], View::Available)).await {
             Ok(rows) => {
                 let find = |id| rows.records.iter().find(|row| row.id == id).cloned();
-                requests.into_iter().map(|id| Ok(find(id))).collect()
+                requests.into_iter().map(|id| Ok((find(id), rows.consistency))).collect()
             }
             Err(failure) => {
                 let failure = Arc::new(failure);
@@ -47,6 +47,21 @@ impl Together for GroupRead {
 
     fn weight(_: &RecordId) -> usize {
         0
+    }
+}
+
+/// An outcome, and what stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// What became of the command.
+    pub outcome: Outcome,
+    /// How many copies were asked.
+    pub consistency: Consistency,
+}
+
+impl From<Outcome> for Answered {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, consistency: Consistency::Quorum }
     }
 }
 
@@ -77,16 +92,17 @@ pub async fn list(
     principal: &Principal,
     collection: &Collection,
     command: &ListRecords,
-) -> Result<Outcome, StoreError> {
+) -> Result<Answered, StoreError> {
     let visible =
         |id: &RecordId, row: Option<&Row>| access::check(principal, Access::Read, collection, id, row);
     if let (Rules::Records { .. }, Err(rejection)) =
         (&collection.rules, visible(&collection.name.record_id(), None))
     {
-        return Ok(Outcome::Rejected(rejection));
+        return Ok(Outcome::Rejected(rejection).into());
     }
     let limit = command.limit.clamp(1, 1_000) as usize;
-    let mut stretches = vec![Stretch { rows: Vec::new(), more: true }; usize::from(collection.buckets)];
+    let mut stretches = vec![Stretch { more: true, ..Stretch::default() }; usize::from(collection.buckets)];
+    let mut consistency = Consistency::Quorum;
     while let Some(length) = list::next_length(&stretches, limit) {
         stretches = stream::iter(collection.all_buckets().zip(stretches))
             .map(|(bucket, stretch)| lengthen(store, bucket, stretch, command.after.as_ref(), length))
@@ -95,9 +111,11 @@ pub async fn list(
             .await?;
     }
     for stretch in &mut stretches {
+        consistency = consistency.max(stretch.consistency);
         hide(stretch, |row| visible(&row.id, Some(row)).is_ok());
     }
-    Ok(Outcome::RecordsListed(list::page(list::merge(stretches, limit), &command.fields)))
+    let outcome = Outcome::RecordsListed(list::page(list::merge(stretches, limit), &command.fields));
+    Ok(Answered { outcome, consistency })
 }
 
 /// Rows that one may not see are walked past, like deleted ones.
@@ -120,8 +138,9 @@ async fn lengthen(
         let after = stretch.rows.last().map(|row| row.id.clone()).or_else(|| after.cloned());
         let limit = u32::try_from(length).unwrap_or(u32::MAX);
         let rows = patiently(|| store.scan(bucket, after.as_ref(), limit)).await?;
-        stretch.more = rows.len() >= length;
-        stretch.rows.extend(rows);
+        stretch.more = rows.records.len() >= length;
+        stretch.consistency = stretch.consistency.max(rows.consistency);
+        stretch.rows.extend(rows.records);
     }
     Ok(stretch)
 }

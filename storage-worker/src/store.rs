@@ -13,7 +13,9 @@ pub mod embedded;
 mod group;
 
 use async_trait::async_trait;
-use messages::{CommandId, Document, Fingerprint, Outcome, Record, RecordId, Timestamp, UserName, Version};
+use messages::{
+    CommandId, Consistency, Document, Fingerprint, Outcome, Record, RecordId, Timestamp, UserName, Version,
+};
 use std::time::Duration;
 use thiserror::Error;
 use uuid::Uuid;
@@ -110,6 +112,10 @@ pub enum Committed {
 pub enum View {
     /// Every acknowledged write is seen.
     Acknowledged,
+    /// The same as long as a majority of the copies answers. Where there are two and one does not, what the other has:
+    /// [`Rows::consistency`] says so. For what is read, and for settings of collections: those are only ever written by
+    /// commits, which two copies have both.
+    Available,
     /// As well, writes in flight of which nobody knows the end are brought to an end first (Cassandra: SERIAL).
     Latest,
 }
@@ -121,6 +127,19 @@ pub struct Rows {
     pub records: Vec<Row>,
     /// Receipts that are there.
     pub receipts: Vec<Receipt>,
+    /// How many copies were asked.
+    pub consistency: Consistency,
+}
+
+/// What a store can do just now; each includes the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capacity {
+    /// Read, with [`View::Available`]: one of two copies is away.
+    Reads,
+    /// Also [`Store::create`], as the operator takes one copy for enough.
+    Creates,
+    /// Everything.
+    All,
 }
 
 /// Keeps records and receipts.
@@ -143,16 +162,12 @@ pub trait Store: Send + Sync + 'static {
     /// of version 1 and alive.
     async fn create(&self, bucket: BucketId, records: &[Row]) -> Result<(), StoreError>;
 
-    /// Reads up to `limit` records in the order of their ids, deleted ones too, beginning behind `after`.
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError>;
+    /// Reads up to `limit` records in the order of their ids, deleted ones too, beginning behind `after`; with
+    /// [`View::Available`].
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError>;
 
-    /// Succeeds if the store can serve.
-    async fn probe(&self) -> Result<(), StoreError>;
+    /// What the store can do just now.
+    async fn probe(&self) -> Result<Capacity, StoreError>;
 
     /// The time by the store's clock, which tells what has ended.
     async fn clock(&self) -> Result<Timestamp, StoreError>;

@@ -49,7 +49,7 @@ pub(crate) async fn settle(
             }
         };
         if let Some((id, outcome)) = settled {
-            delivery.receiver.reply(Reply { id, outcome, timing: None }).await?;
+            delivery.receiver.reply(Reply::of(id, outcome)).await?;
         }
     }
     Ok(())
@@ -125,7 +125,7 @@ async fn write(executor: &Executor, id: CommandId, letter: Letter) -> Result<(),
         handling: Handling::Direct,
         command: Command::CreateRecord(CreateRecord { collection: CollectionName::dead_letters(), document }),
     };
-    match executor.execute(envelope).await? {
+    match executor.execute(envelope).await?.outcome {
         Outcome::RecordCreated(_) => Ok(()),
         other => Err(StoreError::Unavailable(format!("the dead letter {id} was not kept: {other:?}")).into()),
     }

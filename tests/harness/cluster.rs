@@ -21,6 +21,8 @@ pub(crate) struct Cluster {
     pub(crate) workers: Vec<Server>,
     pub(crate) ground: Ground,
     addresses: Vec<SocketAddr>,
+    /// Where the workers tell how they are.
+    pub(crate) admin_addresses: Vec<SocketAddr>,
     _ports: Vec<Port>,
 }
 
@@ -28,25 +30,47 @@ impl Cluster {
     /// Starts two of each, and returns when all of them serve.
     pub(crate) fn start(stage: &Stage, ground: Ground) -> Self {
         let redis_urls = [ground.redis_url.clone(), ground.redis_url.clone()];
-        Self::start_with(stage, ground, &redis_urls)
+        Self::launch(stage, ground, &redis_urls, &[("CASSANDRA_REPLICATION", "1")])
     }
 
     /// The same with a gate for each of these, which keeps its sessions there.
-    pub(crate) fn start_with(stage: &Stage, ground: Ground, redis_urls: &[String]) -> Self {
-        let mut workers: Vec<_> = (1..=2).map(|number| worker(stage, &ground, number)).collect();
-        let ports: Vec<_> = redis_urls.iter().map(|_| Port::reserve().unwrap()).collect();
+    pub(crate) fn start_on(stage: &Stage, ground: Ground, redis_urls: &[String]) -> Self {
+        Self::launch(stage, ground, redis_urls, &[("CASSANDRA_REPLICATION", "1")])
+    }
+
+    /// The same as [`Cluster::start`], with variables for all of its processes.
+    pub(crate) fn start_with(stage: &Stage, ground: Ground, variables: &[(&'static str, &str)]) -> Self {
+        let redis_urls = [ground.redis_url.clone(), ground.redis_url.clone()];
+        Self::launch(stage, ground, &redis_urls, variables)
+    }
+
+    fn launch(
+        stage: &Stage,
+        ground: Ground,
+        redis_urls: &[String],
+        variables: &[(&'static str, &str)],
+    ) -> Self {
+        let gates = redis_urls.len();
+        let ports: Vec<_> = (0..gates + 2).map(|_| Port::reserve().unwrap()).collect();
+        let admin_addresses: Vec<_> =
+            ports[gates..].iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
+        let worker =
+            |(address, number): (&SocketAddr, usize)| worker(stage, &ground, number, *address, variables);
+        let mut workers: Vec<_> = admin_addresses.iter().zip(1..).map(worker).collect();
         let addresses: Vec<_> =
-            ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
+            ports[..gates].iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
         // Once: the first gate may read them while the second one is started.
         stage.secret(PASSWORD_FILE, ADMIN_PASSWORD);
         stage.secret(KEYS_FILE, SIGNING_KEYS);
         let gates = addresses.iter().zip(redis_urls).zip(1..);
         let mut gates: Vec<_> = gates
-            .map(|((address, redis_url), number)| gate(stage, &ground, redis_url, number, *address))
+            .map(|((address, redis_url), number)| {
+                gate(stage, &ground, redis_url, number, *address, variables)
+            })
             .collect();
         workers.iter_mut().chain(&mut gates).for_each(Server::wait_ready);
         wait_for_admin(&mut gates);
-        Self { gates, workers, ground, addresses, _ports: ports }
+        Self { gates, workers, ground, addresses, admin_addresses, _ports: ports }
     }
 
     /// As a scenario sees it.
@@ -65,15 +89,22 @@ fn wait_for_admin(gates: &mut [Server]) {
     });
 }
 
-fn worker(stage: &Stage, ground: &Ground, number: usize) -> Server {
+fn worker(
+    stage: &Stage,
+    ground: &Ground,
+    number: usize,
+    address: SocketAddr,
+    more: &[(&'static str, &str)],
+) -> Server {
     let name = format!("worker-{number}");
-    let variables = [
+    let mut variables = vec![
         ("AMQP_URLS", ground.amqp_url.clone()),
         ("CASSANDRA", ground.cassandra.join(",")),
         ("CASSANDRA_KEYSPACE", ground.keyspace.clone()),
-        ("CASSANDRA_REPLICATION", "1".to_owned()),
         ("WORKER_NAME", name.clone()),
+        ("ADMIN_BIND", address.to_string()),
     ];
+    variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     Server::launch(stage, &name, Ready::Line("\"consuming\""), move || {
         let mut command = binary("storage-worker");
         command.envs(variables.iter().map(|(name, value)| (name, value)));
@@ -81,9 +112,16 @@ fn worker(stage: &Stage, ground: &Ground, number: usize) -> Server {
     })
 }
 
-fn gate(stage: &Stage, ground: &Ground, redis_url: &str, number: usize, address: SocketAddr) -> Server {
+fn gate(
+    stage: &Stage,
+    ground: &Ground,
+    redis_url: &str,
+    number: usize,
+    address: SocketAddr,
+    more: &[(&'static str, &str)],
+) -> Server {
     let name = format!("gate-{number}");
-    let variables = [
+    let mut variables = vec![
         ("GATE_BIND", address.to_string()),
         ("GATE_NAME", name.clone()),
         ("AMQP_URLS", ground.amqp_url.clone()),
@@ -91,6 +129,7 @@ fn gate(stage: &Stage, ground: &Ground, redis_url: &str, number: usize, address:
         ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
         ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
     ];
+    variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let launch = move || -> Command {
         let mut command = binary("gate");
         command.envs(variables.iter().map(|(name, value)| (name, value)));

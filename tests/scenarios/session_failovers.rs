@@ -71,7 +71,7 @@ async fn start(stage: &Stage, groups: usize) -> (Cluster, Vec<Site>) {
     }
     let urls: Vec<String> = sites.iter().flat_map(|site| [site.group.url(), site.group.url()]).collect();
     let ground = Ground::on(testbed::amqp(), testbed::cassandra(), urls[0].clone());
-    (Cluster::start_with(stage, ground, &urls), sites)
+    (Cluster::start_on(stage, ground, &urls), sites)
 }
 
 /// Asks until the sessions can be looked up, and returns what is said then.

@@ -173,12 +173,12 @@ mod tests {
     const ID: CommandId = CommandId::new(Uuid::nil());
 
     #[tokio::test]
-    async fn all_calls_of_one_command_get_its_outcome_and_none_is_left_behind() {
+    async fn all_calls_of_one_command_get_its_reply_and_none_is_left_behind() {
         let calls = Calls::default();
         let (mut one, mut two) = (calls.join(ID, None).unwrap(), calls.join(ID, None).unwrap());
         drop(calls.join(ID, None));
         let outcome = Outcome::Rejected(Rejection::Expired);
-        calls.resolve(Reply { id: ID, outcome, timing: None });
+        calls.resolve(Reply::of(ID, outcome));
         assert_eq!(one.reply().await, two.reply().await);
         let later = calls.join(ID, None).unwrap();
         drop((one, two));

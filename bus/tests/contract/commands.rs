@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub(crate) const LONG: Duration = Duration::from_secs(10);
 
 /// What a call returns, a little later.
-pub(crate) type Calling = JoinHandle<Result<Outcome, BusError>>;
+pub(crate) type Calling = JoinHandle<Result<Reply, BusError>>;
 
 /// A write that must be done within this time.
 pub(crate) fn write(patience: Duration) -> Envelope {
@@ -82,7 +82,7 @@ pub(crate) async fn answer(delivery: Delivery) {
 /// Replies to all commands of a delivery.
 pub(crate) async fn reply(delivery: &Delivery) {
     let replies = ids(delivery).into_iter().map(|id| {
-        let reply = Reply { id, outcome: answer_to(id), timing: None };
+        let reply = Reply::of(id, answer_to(id));
         delivery.receiver.reply(reply)
     });
     for replied in futures_util::future::join_all(replies).await {

@@ -3,11 +3,11 @@
 use crate::error::ApiError;
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, request::Parts};
-use messages::{CommandId, UserName};
+use messages::{CommandId, Consistency, UserName};
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -25,6 +25,7 @@ struct Inner {
     command: OnceLock<CommandId>,
     queued_micros: AtomicU64,
     worked_micros: AtomicU64,
+    at_one: AtomicBool,
 }
 
 impl Exchange {
@@ -39,6 +40,7 @@ impl Exchange {
             command: OnceLock::new(),
             queued_micros: AtomicU64::new(0),
             worked_micros: AtomicU64::new(0),
+            at_one: AtomicBool::new(false),
         }))
     }
 
@@ -77,6 +79,15 @@ impl Exchange {
     /// How long its commands were on their way, there and back.
     pub(crate) fn queued(&self) -> Duration {
         Duration::from_micros(self.0.queued_micros.load(Ordering::Relaxed))
+    }
+
+    /// The weakest of what stands behind its answer.
+    pub(crate) fn consistency(&self) -> Consistency {
+        if self.0.at_one.load(Ordering::Relaxed) { Consistency::One } else { Consistency::Quorum }
+    }
+
+    pub(crate) fn answered_at(&self, consistency: Consistency) {
+        self.0.at_one.fetch_or(consistency == Consistency::One, Ordering::Relaxed);
     }
 
     /// How long storage workers were at them.

@@ -2,6 +2,7 @@
 
 use crate::{
     executor::{Executor, ExecutorError},
+    reader::Answered,
     store::StoreError,
     undertaker,
 };
@@ -99,7 +100,7 @@ impl Carrier {
                 Delivered::Unsupported { id, target, error } => {
                     tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
                     let outcome = close_unsupported(&self.executor, id, target).await?;
-                    Reply { id, outcome, timing: None }
+                    Reply::of(id, outcome)
                 }
             };
             delivery.receiver.reply(reply).await?;
@@ -112,7 +113,7 @@ impl Carrier {
 async fn execute(executor: &Executor, envelope: Envelope) -> Result<Reply, ExecutorError> {
     let (id, trace) = (envelope.id, envelope.trace.clone());
     let (began, queued) = (Instant::now(), envelope.issued.until(now()));
-    let outcome = executor.execute(envelope).await?;
+    let Answered { outcome, consistency } = executor.execute(envelope).await?;
     let worked = began.elapsed();
     tracing::debug!(
         command.id = %id,
@@ -123,7 +124,7 @@ async fn execute(executor: &Executor, envelope: Envelope) -> Result<Reply, Execu
     );
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let timing = Timing { done: now(), queued: micros(queued), worked: micros(worked) };
-    Ok(Reply { id, outcome, timing: Some(timing) })
+    Ok(Reply { id, outcome, consistency, timing: Some(timing) })
 }
 
 /// A command that this version does not know is closed before it is refused, so that no newer worker carries out a
@@ -157,5 +158,5 @@ pub(crate) async fn close(
         handling: Handling::Direct,
         command: Command::CloseOperation(CloseOperation { operation, closing }),
     };
-    executor.execute(envelope).await
+    Ok(executor.execute(envelope).await?.outcome)
 }

@@ -2,7 +2,7 @@
 
 use crate::store::Row;
 use messages::{
-    Document, Record, RecordId,
+    Consistency, Document, Record, RecordId,
     outcome::{Listed, RecordsListed},
 };
 use serde_json::value::RawValue;
@@ -18,6 +18,8 @@ pub struct Stretch {
     pub rows: Vec<Row>,
     /// Whether the bucket may hold more behind the last of them.
     pub more: bool,
+    /// The weakest of what stands behind the rows.
+    pub consistency: Consistency,
 }
 
 /// A page as far as the stretches allow.
@@ -125,7 +127,7 @@ mod tests {
     }
 
     fn stretch(ids: &[&str], more: bool) -> Stretch {
-        Stretch { rows: ids.iter().map(|id| row(id, Some("{}"))).collect(), more }
+        Stretch { rows: ids.iter().map(|id| row(id, Some("{}"))).collect(), more, ..Stretch::default() }
     }
 
     fn ids(merged: &Merged) -> Vec<&str> {
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn deleted_records_take_no_place_but_are_walked_past() {
         let rows = vec![row("a", None), row("b", Some("{}")), row("c", None)];
-        let merged = merge(vec![Stretch { rows, more: true }], 1);
+        let merged = merge(vec![Stretch { rows, more: true, ..Stretch::default() }], 1);
         assert_eq!((ids(&merged), merged.until.as_ref().unwrap().as_str()), (vec!["b"], "c"));
     }
 
@@ -161,7 +163,7 @@ mod tests {
     fn a_page_is_bounded_in_bytes_too() {
         let text = format!("\"{}\"", "x".repeat(1 << 20));
         let large = |id| row(id, Some(&text));
-        let stretch = Stretch { rows: ["a", "b", "c", "d", "e"].map(large).to_vec(), more: false };
+        let stretch = Stretch { rows: ["a", "b", "c", "d", "e"].map(large).to_vec(), ..Stretch::default() };
         let merged = merge(vec![stretch.clone()], 9);
         assert_eq!((ids(&merged), merged.until.as_ref().unwrap().as_str()), (vec!["a", "b", "c"], "c"));
         assert_eq!(next_length(&[Stretch { more: true, ..stretch }], 1_000), None);
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn as_many_rows_are_read_as_a_page_takes() {
-        let begun = vec![Stretch { rows: Vec::new(), more: true }; 16];
+        let begun = vec![Stretch { more: true, ..Stretch::default() }; 16];
         assert_eq!(next_length(&begun, 1_000), Some(FIRST_ROWS));
         assert_eq!(next_length(&begun, 1), Some(FIRST_ROWS));
         assert_eq!(next_length(&[stretch(&["a", "b"], true), stretch(&["c"], false)], 10), Some(10));
@@ -179,7 +181,10 @@ mod tests {
     #[test]
     fn fields_are_taken_as_they_are_written() {
         let merged = merge(
-            vec![Stretch { rows: vec![row("a", Some(r#"{"x":1.50, "y":{"z":1},"w":0}"#))], more: false }],
+            vec![Stretch {
+                rows: vec![row("a", Some(r#"{"x":1.50, "y":{"z":1},"w":0}"#))],
+                ..Stretch::default()
+            }],
             1,
         );
         let etag = merged.records[0].etag();

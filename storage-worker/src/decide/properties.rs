@@ -39,6 +39,7 @@ impl Bucket {
         Rows {
             records: rows.iter().filter_map(|id| self.records.get(id).cloned()).collect(),
             receipts: receipts.iter().filter_map(|id| self.receipts.get(id).cloned()).collect(),
+            ..Rows::default()
         }
     }
 

@@ -2,26 +2,37 @@
 //!
 //! - [`config`]: what must be known to reach it.
 //! - [`migrate()`]: the keyspace and its tables, made by numbered migrations.
+//! - [`examine()`]: what is not as it should be; [`replicate()`]: one more copy of everything.
 //! - `session`, `statements`: the driver's session and every statement, prepared once.
 //! - `rows`, `write`: what is read, and what is bound.
 //! - `fault`: what an error means.
+//! - `majority`: whether most copies answer, and what to do when one of two does not.
+//! - [`standing`]: how many copies there are, and which nodes can be reached.
 //!
 //! Cassandra's clocks order the writes of a row, and expire what has a time to live.
 
 pub mod config;
+pub mod examine;
 mod fault;
+mod majority;
 pub mod migrate;
+pub mod replicate;
 mod rows;
 mod session;
+pub mod standing;
 mod statements;
 mod write;
 
 pub use config::{CassandraConfig, Credentials, Replication};
+pub use examine::{Finding, examine};
 pub use migrate::migrate;
+pub use replicate::{Raised, Repaired, replicate};
+pub use standing::Standing;
 
-use super::{BucketId, Committed, Group, Row, Rows, Store, StoreError, View, group::check_creates};
+use super::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View, group::check_creates};
 use async_trait::async_trait;
-use messages::{CommandId, RecordId, Timestamp};
+use majority::Majority;
+use messages::{CommandId, Consistency, RecordId, Timestamp};
 use rows::{Cells, RECEIPT, RECORD};
 use scylla::{
     client::session::Session,
@@ -31,7 +42,7 @@ use scylla::{
     statement::prepared::PreparedStatement,
     value::{CqlValue, Row as DynamicRow},
 };
-use statements::Statements;
+use statements::{Read, Statements};
 use std::{fmt, ops::ControlFlow};
 use uuid::Uuid;
 
@@ -40,6 +51,9 @@ pub struct CassandraStore {
     session: Session,
     statements: Statements,
     keyspace: String,
+    datacenter: Option<String>,
+    acknowledge_writes_at: Consistency,
+    majority: Majority,
 }
 
 impl CassandraStore {
@@ -55,10 +69,36 @@ impl CassandraStore {
         let statements = tokio::time::timeout(config.request_timeout, prepared).await.map_err(|_| {
             StoreError::Unavailable("Cassandra did not prepare the statements in time".to_owned())
         })??;
-        Ok(Self { session, statements, keyspace: config.keyspace })
+        let CassandraConfig { keyspace, datacenter, acknowledge_writes_at, .. } = config;
+        let majority = Majority::default();
+        Ok(Self { session, statements, keyspace, datacenter, acknowledge_writes_at, majority })
     }
 
+    /// Reads with all that a view asks for.
     async fn read(
+        &self,
+        bucket: BucketId,
+        statement: &Read,
+        values: impl SerializeRow + Sync,
+        view: View,
+    ) -> Result<Rows, StoreError> {
+        match view {
+            View::Acknowledged => self.pages(bucket, &statement.acknowledged, values).await,
+            View::Latest => self.pages(bucket, &statement.latest, values).await,
+            View::Available => {
+                let single = async || self.pages(bucket, &statement.single, &values).await;
+                self.majority
+                    .or_single(
+                        self.has_two_copies(),
+                        self.pages(bucket, &statement.acknowledged, &values),
+                        single,
+                    )
+                    .await
+            }
+        }
+    }
+
+    async fn pages(
         &self,
         bucket: BucketId,
         statement: &PreparedStatement,
@@ -79,6 +119,16 @@ impl CassandraStore {
             }
         }
     }
+
+    /// The keyspace's replication and the nodes, as the driver has last heard of them.
+    pub fn standing(&self) -> Standing {
+        Standing::of(&self.session.get_cluster_state(), &self.keyspace, self.datacenter.as_deref())
+    }
+
+    /// Where a majority of the copies is all of them, one may answer for both.
+    fn has_two_copies(&self) -> bool {
+        self.standing().copies == 2
+    }
 }
 
 #[async_trait]
@@ -96,7 +146,7 @@ impl Store for CassandraStore {
         }
         if receipts.is_empty() {
             let ids: Vec<&str> = records.iter().map(RecordId::as_str).collect();
-            return self.read(bucket, self.statements.records.at(view), (collection, number, ids)).await;
+            return self.read(bucket, &self.statements.records, (collection, number, ids), view).await;
         }
         let commands: Vec<String> = receipts.iter().map(ToString::to_string).collect();
         let keys: Vec<(i8, &str)> = records
@@ -104,7 +154,7 @@ impl Store for CassandraStore {
             .map(|id| (RECORD, id.as_str()))
             .chain(commands.iter().map(|id| (RECEIPT, id.as_str())))
             .collect();
-        self.read(bucket, self.statements.rows.at(view), (collection, number, keys)).await
+        self.read(bucket, &self.statements.rows, (collection, number, keys), view).await
     }
 
     async fn commit(&self, bucket: BucketId, group: &Group) -> Result<Committed, StoreError> {
@@ -124,31 +174,40 @@ impl Store for CassandraStore {
         if records.is_empty() {
             return Ok(());
         }
-        let bound = write::bind_creates(&self.statements, bucket, records)?;
+        let mut bound = write::bind_creates(&self.statements, bucket, records)?;
+        let one_is_enough = self.acknowledge_writes_at == Consistency::One && self.has_two_copies();
+        if one_is_enough && self.majority.is_away() {
+            bound.batch.set_consistency(scylla::statement::Consistency::LocalOne);
+        }
         self.session.batch(&bound.batch, &bound.values).await.map_err(fault::of_write)?;
         Ok(())
     }
 
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError> {
         if limit == 0 {
-            return Ok(Vec::new());
+            return Ok(Rows::default());
         }
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
         // Every id is greater than the empty text.
         let after = after.map_or("", RecordId::as_str);
         let values = (bucket.collection, i32::from(bucket.bucket), after, limit);
-        Ok(self.read(bucket, &self.statements.scan, values).await?.records)
+        self.read(bucket, &self.statements.scan, values, View::Available).await
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
-        let values = (Uuid::nil(), 0, vec!["probe"]);
-        let bucket = BucketId { collection: Uuid::nil(), bucket: 0 };
-        self.read(bucket, self.statements.records.at(View::Acknowledged), values).await.map(drop)
+    async fn probe(&self) -> Result<Capacity, StoreError> {
+        let (nil, values) = (Uuid::nil(), (Uuid::nil(), 0, vec!["probe"]));
+        let bucket = BucketId { collection: nil, bucket: 0 };
+        let read = |statement| self.pages(bucket, statement, &values);
+        let answered = self.majority.probe(read(&self.statements.records.acknowledged)).await;
+        let Err(failure) = answered else { return Ok(Capacity::All) };
+        if !self.has_two_copies() || !self.majority.is_away() {
+            return Err(failure);
+        }
+        read(&self.statements.records.single).await?;
+        Ok(match self.acknowledge_writes_at {
+            Consistency::Quorum => Capacity::Reads,
+            Consistency::One => Capacity::Creates,
+        })
     }
 
     /// Of whichever node answers first: nodes keep each other's time, or nothing of theirs can be trusted.

@@ -16,7 +16,7 @@ mod value;
 mod writer;
 
 use super::{
-    BucketId, Committed, DELETED_FOR, Group, ReceiptChange, Row, Rows, Store, StoreError, View,
+    BucketId, Capacity, Committed, DELETED_FOR, Group, ReceiptChange, Row, Rows, Store, StoreError, View,
     group::check_creates,
 };
 use async_trait::async_trait;
@@ -102,19 +102,16 @@ impl Store for EmbeddedStore {
         self.writer.write(Work { puts, rule: Rule::Each }).await.map(drop)
     }
 
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError> {
         let after = after.cloned();
-        self.read(move |tables, now| tables.scan(bucket, after.as_ref(), limit, now)).await
+        let records = self.read(move |tables, now| tables.scan(bucket, after.as_ref(), limit, now)).await?;
+        Ok(Rows { records, ..Rows::default() })
     }
 
     /// Goes through the writer, so it fails where writes fail.
-    async fn probe(&self) -> Result<(), StoreError> {
-        self.writer.write(Work { puts: Vec::new(), rule: Rule::Each }).await.map(drop)
+    async fn probe(&self) -> Result<Capacity, StoreError> {
+        self.writer.write(Work { puts: Vec::new(), rule: Rule::Each }).await?;
+        Ok(Capacity::All)
     }
 
     async fn clock(&self) -> Result<Timestamp, StoreError> {

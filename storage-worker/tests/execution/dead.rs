@@ -18,7 +18,7 @@ use std::{
 };
 use storage_worker::{
     consumer::Worker,
-    store::{BucketId, Committed, Group, Row, Rows, Store, StoreError, View},
+    store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View},
 };
 
 const POISON: &str = "poison";
@@ -53,16 +53,11 @@ impl Store for Damaged {
         self.store.create(bucket, records).await
     }
 
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError> {
         self.store.scan(bucket, after, limit).await
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<Capacity, StoreError> {
         self.store.probe().await
     }
 

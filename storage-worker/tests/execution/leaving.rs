@@ -15,7 +15,7 @@ use std::{
 };
 use storage_worker::{
     consumer::Worker,
-    store::{BucketId, Committed, Group, Row, Rows, Store, StoreError, View},
+    store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View},
 };
 
 /// A store behind a cable that can be pulled.
@@ -53,16 +53,11 @@ impl Store for Cable {
         self.reach()?.create(bucket, records).await
     }
 
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError> {
         self.reach()?.scan(bucket, after, limit).await
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<Capacity, StoreError> {
         self.reach()?.probe().await
     }
 

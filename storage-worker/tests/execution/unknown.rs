@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use storage_worker::store::{BucketId, Committed, Group, Row, Rows, Store, StoreError, View};
+use storage_worker::store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View};
 
 /// Loses the answer to two of three writes: the first is applied, the second is not.
 struct Lossy {
@@ -54,16 +54,11 @@ impl Store for Lossy {
         }
     }
 
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError> {
         self.store.scan(bucket, after, limit).await
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<Capacity, StoreError> {
         self.store.probe().await
     }
 

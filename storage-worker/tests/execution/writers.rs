@@ -13,7 +13,7 @@ use std::{
 };
 use storage_worker::{
     executor::Executor,
-    store::{BucketId, Committed, Group, Row, Rows, Store, StoreError, View},
+    store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View},
 };
 
 fn version(outcome: &Outcome) -> i64 {
@@ -32,7 +32,8 @@ pub(crate) async fn two_workers_on_one_bucket_lose_nothing(store: Arc<dyn Store>
         executor.execute(command.clone())
     });
     let outcomes = join_all(running).await;
-    let versions: BTreeSet<i64> = outcomes.iter().map(|outcome| version(outcome.as_ref().unwrap())).collect();
+    let versions: BTreeSet<i64> =
+        outcomes.iter().map(|outcome| version(&outcome.as_ref().unwrap().outcome)).collect();
     assert_eq!(versions, (1..=100).collect(), "each has a version of its own, without gaps");
     assert_eq!(fixture.read("contended").await.unwrap().0, 100);
 }
@@ -66,16 +67,11 @@ impl Store for Counted {
         self.store.create(bucket, records).await
     }
 
-    async fn scan(
-        &self,
-        bucket: BucketId,
-        after: Option<&RecordId>,
-        limit: u32,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn scan(&self, bucket: BucketId, after: Option<&RecordId>, limit: u32) -> Result<Rows, StoreError> {
         self.store.scan(bucket, after, limit).await
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<Capacity, StoreError> {
         self.store.probe().await
     }
 

@@ -57,5 +57,5 @@ async fn nothing_is_left_of_a_row_without_its_columns() {
                 WHERE collection = ? AND bucket = ? AND kind = 0 AND id = 'a'";
     session.query_unpaged(text, (bucket.collection, i32::from(bucket.bucket))).await.unwrap();
     assert_eq!(ends(&session, bucket).await, None);
-    assert_eq!(store.scan(bucket, None, 10).await.unwrap(), []);
+    assert_eq!(store.scan(bucket, None, 10).await.unwrap().records, []);
 }

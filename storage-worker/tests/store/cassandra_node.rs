@@ -34,12 +34,12 @@ async fn a_group_that_is_too_large_is_invalid() {
     assert!(matches!(answer, Err(StoreError::Invalid(_))), "{answer:?}");
     let answer = store.create(bucket, &rows).await;
     assert!(matches!(answer, Err(StoreError::Invalid(_))), "{answer:?}");
-    assert_eq!(store.scan(bucket, None, 100).await.unwrap(), []);
+    assert_eq!(store.scan(bucket, None, 100).await.unwrap().records, []);
     // Just as large as is allowed.
     let group = Group { changes: group.changes[..11].to_vec(), receipts: Vec::new() };
     apply(&store, bucket, group).await;
     store.create(bucket, &rows[11..]).await.unwrap();
-    assert_eq!(store.scan(bucket, None, 100).await.unwrap(), rows);
+    assert_eq!(store.scan(bucket, None, 100).await.unwrap().records, rows);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,7 +100,7 @@ pub(crate) async fn commands_of_many_records_in_one_bucket_have_one_effect_each(
         });
     }
     clients.join_all().await;
-    let rows = store.scan(bucket, None, 10).await.unwrap();
+    let rows = store.scan(bucket, None, 10).await.unwrap().records;
     let versions: Vec<i64> = rows.iter().map(|row| row.version.as_i64()).collect();
     assert_eq!(versions, [16, 16, 16, 16]);
 }

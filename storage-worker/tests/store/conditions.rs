@@ -59,7 +59,7 @@ pub(crate) async fn nothing_of_a_refused_group_is_stored(store: Arc<dyn Store>) 
         ReceiptChange::first(receipt(two, "c", 1), MINUTES),
     ];
     refuse(&*store, bucket, Group { changes, receipts }).await;
-    assert_eq!(store.scan(bucket, None, 10).await.unwrap(), [row("a", 1, "1")]);
+    assert_eq!(store.scan(bucket, None, 10).await.unwrap().records, [row("a", 1, "1")]);
     let found = store.load(bucket, &[id("b")], &[one, two], View::Latest).await.unwrap();
     assert!(found.records.is_empty() && found.receipts.is_empty(), "{found:?}");
 }
@@ -77,7 +77,7 @@ pub(crate) async fn a_group_of_many_is_stored_whole(store: Arc<dyn Store>) {
             .to_vec(),
     };
     apply(&*store, bucket, group).await;
-    assert_eq!(store.scan(bucket, None, 10).await.unwrap(), rows);
+    assert_eq!(store.scan(bucket, None, 10).await.unwrap().records, rows);
     let ids = rows.map(|row| row.id);
     let found = store.load(bucket, &ids, &commands, View::Acknowledged).await.unwrap();
     assert_eq!((found.records.len(), found.receipts.len()), (3, 4));

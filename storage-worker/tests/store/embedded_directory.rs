@@ -37,7 +37,7 @@ async fn what_was_stored_is_there_after_reopening() {
     for _ in 0..2 {
         let store = EmbeddedStore::open(directory.path()).unwrap();
         let rows = [row("a", 1, "1"), deleted("b", 1), row("c", 1, "1")];
-        assert_eq!(store.scan(bucket, None, 10).await.unwrap(), rows);
+        assert_eq!(store.scan(bucket, None, 10).await.unwrap().records, rows);
         assert_eq!(find_receipt(&store, bucket, command).await, Some(receipt(command, "a", 1)));
     }
 }
@@ -89,7 +89,7 @@ fn what_was_acknowledged_before_a_kill_is_there() {
 
 async fn check_after_kill(store: &dyn Store, newest: HashMap<String, i64>) {
     for (name, number) in newest {
-        let found = store.scan(killed_bucket(), None, 1000).await.unwrap();
+        let found = store.scan(killed_bucket(), None, 1000).await.unwrap().records;
         let row = found.iter().find(|row| row.id.as_str() == name).unwrap();
         // One more may have been stored than could be said.
         let version = row.version.as_i64();
@@ -155,12 +155,12 @@ async fn a_deleted_record_is_forgotten_after_its_time() {
     apply(&store, bucket, step(deleted("b", 3))).await;
     time.fetch_add(1, Ordering::Relaxed);
     assert_eq!(get(&store, bucket, "a").await, None);
-    assert_eq!(store.scan(bucket, None, 10).await.unwrap(), [deleted("b", 3)]);
+    assert_eq!(store.scan(bucket, None, 10).await.unwrap().records, [deleted("b", 3)]);
     // Anybody's write clears it away, and a new one can begin.
     apply(&store, bucket, step(row("c", 1, "1"))).await;
     apply(&store, bucket, step(row("a", 1, "\"new\""))).await;
     let rows = [row("a", 1, "\"new\""), deleted("b", 3), row("c", 1, "1")];
-    assert_eq!(store.scan(bucket, None, 10).await.unwrap(), rows);
+    assert_eq!(store.scan(bucket, None, 10).await.unwrap().records, rows);
 }
 
 #[test]

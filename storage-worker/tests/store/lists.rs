@@ -21,13 +21,13 @@ pub(crate) async fn a_list_is_in_the_order_of_the_bytes_of_ids(store: Arc<dyn St
     for neighbour in [bucket.bucket - 1, bucket.bucket + 1] {
         apply(&*store, BucketId { bucket: neighbour, ..bucket }, step(row("m", 1, "1"))).await;
     }
-    let listed = store.scan(bucket, None, 1000).await.unwrap();
+    let listed = store.scan(bucket, None, 1000).await.unwrap().records;
     assert_eq!(listed.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), names);
     for (index, name) in names.iter().enumerate() {
-        let behind = store.scan(bucket, Some(&id(name)), 1000).await.unwrap();
+        let behind = store.scan(bucket, Some(&id(name)), 1000).await.unwrap().records;
         assert_eq!(behind, listed[index + 1..]);
     }
-    let behind_what_is_not_there = store.scan(bucket, Some(&id("b")), 1).await.unwrap();
+    let behind_what_is_not_there = store.scan(bucket, Some(&id("b")), 1).await.unwrap().records;
     assert_eq!(behind_what_is_not_there[0].id, id("z"));
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn a_list_is_read_page_by_page(store: Arc<dyn Store>) {
     for limit in [1, 7, 128, 300, 1000] {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = store.scan(bucket, after.as_ref(), limit).await.unwrap();
+            let page = store.scan(bucket, after.as_ref(), limit).await.unwrap().records;
             let Some(last) = page.last() else { break };
             let expected = (rows.len() - found.len()).min(usize::try_from(limit).unwrap());
             assert_eq!(page.len(), expected);
@@ -49,8 +49,8 @@ pub(crate) async fn a_list_is_read_page_by_page(store: Arc<dyn Store>) {
         }
         assert_eq!(found, rows);
     }
-    assert_eq!(store.scan(bucket, None, 0).await.unwrap(), []);
-    assert_eq!(store.scan(bucket, None, u32::MAX).await.unwrap(), rows);
+    assert_eq!(store.scan(bucket, None, 0).await.unwrap().records, []);
+    assert_eq!(store.scan(bucket, None, u32::MAX).await.unwrap().records, rows);
 }
 
 pub(crate) async fn a_list_holds_deleted_records_and_no_receipts(store: Arc<dyn Store>) {
@@ -62,6 +62,6 @@ pub(crate) async fn a_list_holds_deleted_records_and_no_receipts(store: Arc<dyn 
         receipts: vec![ReceiptChange::first(receipt(command(), "b", 2), MINUTES)],
     };
     apply(&*store, bucket, group).await;
-    assert_eq!(store.scan(bucket, None, 10).await.unwrap(), rows);
-    assert_eq!(store.scan(bucket, Some(&id("a")), 1).await.unwrap(), rows[1..2]);
+    assert_eq!(store.scan(bucket, None, 10).await.unwrap().records, rows);
+    assert_eq!(store.scan(bucket, Some(&id("a")), 1).await.unwrap().records, rows[1..2]);
 }

@@ -34,5 +34,5 @@ pub(crate) async fn a_group_of_64_large_changes_is_stored(store: Arc<dyn Store>)
             .collect(),
     };
     apply(&*store, bucket, group).await;
-    assert_eq!(store.scan(bucket, None, 100).await.unwrap(), rows);
+    assert_eq!(store.scan(bucket, None, 100).await.unwrap().records, rows);
 }

@@ -1,5 +1,6 @@
 //! What must be known to reach Cassandra.
 
+use messages::Consistency;
 use secrecy::SecretString;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ pub struct CassandraConfig {
     pub datacenter: Option<String>,
     /// After this a statement counts as unanswered. More than Cassandra's own time-outs (5 s for a read).
     pub request_timeout: Duration,
+    /// How many copies must have a write before it is acknowledged: with [`Consistency::One`], creates without a key go
+    /// on where one of two copies is away. If the other is lost before that is back, so are they.
+    pub acknowledge_writes_at: Consistency,
 }
 
 /// A user of Cassandra.
@@ -38,7 +42,7 @@ pub enum Replication {
 }
 
 impl CassandraConfig {
-    /// With neither credentials nor a datacenter, and a request time-out of six seconds.
+    /// With neither credentials nor a datacenter, a request time-out of six seconds, and writes at a quorum.
     pub fn new(contact_points: Vec<String>, keyspace: impl Into<String>) -> Self {
         Self {
             contact_points,
@@ -46,6 +50,7 @@ impl CassandraConfig {
             credentials: None,
             datacenter: None,
             request_timeout: Duration::from_secs(6),
+            acknowledge_writes_at: Consistency::Quorum,
         }
     }
 }

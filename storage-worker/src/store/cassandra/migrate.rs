@@ -7,7 +7,11 @@
 
 mod ledger;
 
-use super::{CassandraConfig, Replication, of_definition, session};
+use super::{
+    CassandraConfig, Replication, of_definition,
+    replicate::{raise_system_auth, replication_of},
+    session,
+};
 use crate::store::StoreError;
 use ledger::Ledger;
 use scylla::{client::session::Session, statement::Statement};
@@ -52,6 +56,7 @@ pub async fn migrate(config: &CassandraConfig, replication: &Replication) -> Res
     check_keyspace(&config.keyspace)?;
     let session = session::open(config).await?;
     enter_keyspace(&session, &config.keyspace, replication).await?;
+    match_system_auth(&session, &config.keyspace).await;
     let ledger = Ledger::open(&session, &config.keyspace).await?;
     if missing(&ledger, &config.keyspace).await?.is_empty() {
         return Ok(());
@@ -72,6 +77,33 @@ pub async fn migrate(config: &CassandraConfig, replication: &Replication) -> Res
     }
     lock.release().await;
     Ok(())
+}
+
+/// The names of the migrations that a keyspace lacks.
+///
+/// # Errors
+/// When Cassandra does not tell.
+pub async fn pending(config: &CassandraConfig) -> Result<Vec<&'static str>, StoreError> {
+    let session = session::open(config).await?;
+    if session.use_keyspace(&config.keyspace, true).await.is_err() {
+        return Ok(MIGRATIONS.iter().map(|migration| migration.name).collect());
+    }
+    let ledger = Ledger::of(&session, &config.keyspace);
+    Ok(missing(&ledger, &config.keyspace).await?.into_iter().map(|migration| migration.name).collect())
+}
+
+/// Who may not change it goes on without: it is not the service's own.
+async fn match_system_auth(session: &Session, keyspace: &str) {
+    let raised = async {
+        let copies = replication_of(session, keyspace).await?;
+        if copies.is_empty() { Ok(()) } else { raise_system_auth(session, &copies).await }
+    };
+    if let Err(failure) = raised.await {
+        tracing::warn!(
+            error.message = %failure,
+            "system_auth could not be given the copies of {keyspace}; `penstock doctor` says whether it lacks some"
+        );
+    }
 }
 
 /// Names go into statements as they are.
@@ -124,7 +156,7 @@ async fn enter_keyspace(
 }
 
 /// Changes the schema and waits until all nodes know of it.
-async fn define(session: &Session, text: String) -> Result<(), StoreError> {
+pub(super) async fn define(session: &Session, text: String) -> Result<(), StoreError> {
     let mut statement = Statement::new(text);
     statement.set_request_timeout(Some(DEFINITION_TIMEOUT));
     session.query_unpaged(statement, ()).await.map_err(of_definition)?;

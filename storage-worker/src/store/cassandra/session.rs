@@ -10,6 +10,7 @@ use scylla::{
     policies::{
         load_balancing::DefaultPolicy,
         retry::{DefaultRetryPolicy, FallthroughRetryPolicy},
+        speculative_execution::SimpleSpeculativeExecutionPolicy,
     },
     statement::{Consistency, SerialConsistency},
 };
@@ -22,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// within the sum.
 const KEEPALIVE: Duration = Duration::from_secs(2);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// After this another node is asked for what one copy can answer.
+const ASK_ANOTHER: Duration = Duration::from_millis(300);
 
 /// Opens a session. Its default profile is that of reads.
 pub(super) async fn open(config: &CassandraConfig) -> Result<Session, StoreError> {
@@ -54,6 +57,12 @@ pub(super) async fn open(config: &CassandraConfig) -> Result<Session, StoreError
 pub(super) fn write_profile(config: &CassandraConfig) -> ExecutionProfile {
     let balancing = balancing(config).enable_shuffling_replicas(false).build();
     profile(config).retry_policy(Arc::new(FallthroughRetryPolicy)).load_balancing_policy(balancing).build()
+}
+
+/// For reads that one copy answers: where that one is slow, or frozen, another is asked too.
+pub(super) fn single_read_profile(config: &CassandraConfig) -> ExecutionProfile {
+    let again = SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: ASK_ANOTHER };
+    read_profile(config).to_builder().speculative_execution_policy(Some(Arc::new(again))).build()
 }
 
 fn read_profile(config: &CassandraConfig) -> ExecutionProfile {

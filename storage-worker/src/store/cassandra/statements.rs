@@ -1,7 +1,7 @@
 //! Every statement on the table of records, prepared once.
 
 use super::{config::CassandraConfig, fault, session};
-use crate::store::{StoreError, View};
+use crate::store::StoreError;
 use scylla::{
     client::{execution_profile::ExecutionProfileHandle, session::Session},
     errors::PrepareError,
@@ -25,7 +25,7 @@ pub(super) struct Statements {
     /// Records and receipts by kind and id.
     pub(super) rows: Read,
     /// Records in the order of their ids.
-    pub(super) scan: PreparedStatement,
+    pub(super) scan: Read,
     /// A record that was never there.
     pub(super) create: PreparedStatement,
     /// A record's next state, on a condition.
@@ -40,17 +40,12 @@ pub(super) struct Statements {
 }
 
 pub(super) struct Read {
-    acknowledged: PreparedStatement,
-    latest: PreparedStatement,
-}
-
-impl Read {
-    pub(super) fn at(&self, view: View) -> &PreparedStatement {
-        match view {
-            View::Acknowledged => &self.acknowledged,
-            View::Latest => &self.latest,
-        }
-    }
+    /// From a majority of the copies.
+    pub(super) acknowledged: PreparedStatement,
+    /// From one copy.
+    pub(super) single: PreparedStatement,
+    /// After what is in flight was brought to an end.
+    pub(super) latest: PreparedStatement,
 }
 
 impl Statements {
@@ -64,10 +59,12 @@ impl Statements {
         let record = format!("{PARTITION} AND kind = 0 AND id = ?");
         // No INSERT anywhere: its row marker would outlive the time to live of a deleted row. TTL 0: for ever.
         let states = "version = ?, modified = ?, created = ?, owner = ?";
+        let single = session::single_read_profile(config).into_handle();
+        let read = |text| read(session, &single, text);
         Ok(Self {
-            records: read(session, format!("{select} AND kind = 0 AND id IN ?")).await?,
-            rows: read(session, format!("{select} AND (kind, id) IN ?")).await?,
-            scan: read(session, format!("{select} AND kind = 0 AND id > ? LIMIT ?")).await?.acknowledged,
+            records: read(format!("{select} AND kind = 0 AND id IN ?")).await?,
+            rows: read(format!("{select} AND (kind, id) IN ?")).await?,
+            scan: read(format!("{select} AND kind = 0 AND id > ? LIMIT ?")).await?,
             // Timestamp 1 loses against every conditional write, so this changes and raises nothing.
             create: session
                 .prepare(format!(
@@ -91,7 +88,7 @@ impl Statements {
                      WHERE {PARTITION} AND kind = 1 AND id = ? IF outcome = ?"
                 ))
                 .await?,
-            clock: read(session, "SELECT toUnixTimestamp(now()) FROM system.local".to_owned()).await?.acknowledged,
+            clock: read("SELECT toUnixTimestamp(now()) FROM system.local".to_owned()).await?.acknowledged,
             write_profile: session::write_profile(config).into_handle(),
         })
     }
@@ -104,11 +101,18 @@ impl Statements {
     }
 }
 
-async fn read(session: &Session, text: String) -> Result<Read, PrepareError> {
+async fn read(
+    session: &Session,
+    single_profile: &ExecutionProfileHandle,
+    text: String,
+) -> Result<Read, PrepareError> {
     let mut acknowledged = session.prepare(Statement::new(text).with_page_size(PAGE)).await?;
     acknowledged.set_is_idempotent(true);
     acknowledged.set_use_cached_result_metadata(true);
     let mut latest = acknowledged.clone();
     latest.set_consistency(Consistency::LocalSerial);
-    Ok(Read { acknowledged, latest })
+    let mut single = acknowledged.clone();
+    single.set_consistency(Consistency::LocalOne);
+    single.set_execution_profile_handle(Some(single_profile.clone()));
+    Ok(Read { acknowledged, single, latest })
 }

@@ -40,9 +40,14 @@ struct Answer {
 }
 
 impl<'a> Ledger<'a> {
+    /// One whose table is there.
+    pub(super) fn of(session: &'a Session, keyspace: &'a str) -> Self {
+        Self { session, keyspace }
+    }
+
     /// Creates the table if there is none. Its id is fixed, so no lock is needed.
     pub(super) async fn open(session: &'a Session, keyspace: &'a str) -> Result<Self, StoreError> {
-        let ledger = Self { session, keyspace };
+        let ledger = Self::of(session, keyspace);
         // Asking the table itself: what the driver knows of the schema is ahead of what Cassandra serves.
         match ledger.applied().await {
             Ok(_) => agree(session).await?,

@@ -1,0 +1,26 @@
+//! More copies of everything.
+
+use crate::config::ReplicateOptions;
+use anyhow::Context;
+use std::io::{self, Write};
+use storage_worker::store::cassandra::{self, Repaired};
+
+/// Raises the number of copies by one, and says what is to be done before the next step.
+pub(crate) async fn replicate(options: ReplicateOptions) -> anyhow::Result<()> {
+    let config = options.cassandra.config()?;
+    let repaired = if options.repaired { Repaired::Vouched } else { Repaired::LookUp };
+    let raised =
+        cassandra::replicate(&config, repaired).await.context("the number of copies was not raised")?;
+    let keyspace = &config.keyspace;
+    let mut out = io::stdout().lock();
+    for (datacenter, copies) in &raised.copies {
+        writeln!(out, "{keyspace} now has {copies} copies in {datacenter}")?;
+    }
+    writeln!(out, "now run on each node, one after the other; the service goes on meanwhile:")?;
+    writeln!(out, "  nodetool repair --full {keyspace}")?;
+    writeln!(out, "  nodetool repair --full system_auth")?;
+    if raised.copies.values().any(|copies| *copies < raised.nodes) {
+        writeln!(out, "and then, for one more copy: penstock storage replicate")?;
+    }
+    Ok(())
+}
