@@ -19,7 +19,8 @@
 //! ([`install`]).
 //!
 //! From the bottom up: [`Group`] and [`Process`] are about any child process; [`Node`] is one that can be
-//! restarted; [`RabbitMq`], [`Cassandra`] and [`Redis`] are nodes; [`Services`] is one of each.
+//! restarted; [`RabbitMq`], [`Cassandra`] and [`Redis`] are nodes; [`RedisGroup`] is one that fails over;
+//! [`Services`] is one of each.
 
 mod binary;
 mod cassandra;
@@ -46,7 +47,7 @@ pub use port::{Port, free_port};
 pub use process::Process;
 pub use proxy::Proxy;
 pub use rabbitmq::{Broker, QueueInfo, RabbitMq};
-pub use redis::{Persistence, Redis};
+pub use redis::{Persistence, Redis, RedisGroup};
 pub use rustix::process::Signal;
 pub use scratch::Scratch;
 pub use services::Services;

@@ -1,19 +1,21 @@
 //! Redis 7 of Debian bookworm.
 
+mod client;
+mod group;
+
 use std::{
     fs,
-    io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr},
     ops::{Deref, DerefMut},
     os::unix::process::CommandExt,
     path::Path,
     process::Command,
-    time::Duration,
 };
 
 use anyhow::Result;
 
 use crate::{install, node::Node, port::Port};
+pub use group::RedisGroup;
 
 /// What Redis keeps over a kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +26,8 @@ pub enum Persistence {
     AppendOnlyFile,
 }
 
-/// One Redis node on 127.0.0.1. A [`Node`] for kill, restart, freeze, thaw and stop.
+/// One process of Redis on 127.0.0.1: a server, or a sentinel of a [`RedisGroup`]. A [`Node`] for kill, restart,
+/// freeze, thaw and stop.
 #[derive(Debug)]
 pub struct Redis {
     node: Node,
@@ -33,28 +36,13 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts a node with its data, if it keeps any, in `directory`.
+    /// Starts a server of its own with its data, if it keeps any, in `directory`.
     pub fn start(directory: &Path, persistence: Persistence) -> Result<Self> {
-        let binary = install::redis()?;
         let port = Port::reserve()?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
-        let directory = directory.join("redis");
-        fs::create_dir_all(&directory)?;
-        let log = directory.with_extension("log");
-        let launch = move || {
-            let mut command = Command::new(&binary);
-            // Debian ships the one binary in redis-tools, which starts no daemon; the name makes it a server.
-            command.arg0("redis-server").current_dir(&directory);
-            command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", ""]);
-            command.args(match persistence {
-                Persistence::None => ["--appendonly", "no", "--appendfsync", "no"],
-                Persistence::AppendOnlyFile => ["--appendonly", "yes", "--appendfsync", "always"],
-            });
-            command
-        };
-        let ready = move |_: &_| answers(address).unwrap_or_default();
-        let node = Node::start(&format!("Redis {address}"), log, launch, ready)?;
-        Ok(Self { node, address, _port: port })
+        let mut arguments =
+            ["--bind", "127.0.0.1", "--port", &port.number().to_string()].map(str::to_owned).to_vec();
+        arguments.extend(persistence.settings().map(|setting| format!("--{setting}")));
+        Self::launch("redis-server", &directory.join("redis"), port, arguments)
     }
 
     /// Where it listens.
@@ -65,6 +53,39 @@ impl Redis {
     /// Its URL.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
+    }
+
+    /// Gives it one command, like `["INFO", "replication"]`, and returns the parts of its answer. Fails within
+    /// seconds if it is frozen, or answers with an error.
+    pub fn ask(&self, command: &[&str]) -> Result<Vec<String>> {
+        client::ask(self.address, command)
+    }
+
+    /// `program`: Debian ships the one binary in redis-tools, which starts no daemon; the name makes it what it is.
+    fn launch(program: &'static str, directory: &Path, port: Port, arguments: Vec<String>) -> Result<Self> {
+        let binary = install::redis()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
+        let directory = directory.to_owned();
+        fs::create_dir_all(&directory)?;
+        let log = directory.with_extension("log");
+        let launch = move || {
+            let mut command = Command::new(&binary);
+            command.arg0(program).current_dir(&directory).args(&arguments);
+            command
+        };
+        // While it loads its file it answers with an error.
+        let ready = move |_: &_| client::ask(address, &["PING"]).is_ok();
+        let node = Node::start(&format!("{program} {address}"), log, launch, ready)?;
+        Ok(Self { node, address, _port: port })
+    }
+}
+
+impl Persistence {
+    fn settings(self) -> [&'static str; 3] {
+        match self {
+            Self::None => ["save ''", "appendonly no", "appendfsync no"],
+            Self::AppendOnlyFile => ["save ''", "appendonly yes", "appendfsync always"],
+        }
     }
 }
 
@@ -80,14 +101,4 @@ impl DerefMut for Redis {
     fn deref_mut(&mut self) -> &mut Node {
         &mut self.node
     }
-}
-
-/// While it loads its file it answers PING with an error.
-fn answers(address: SocketAddr) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"PING\r\n")?;
-    let mut answer = [0; 7];
-    stream.read_exact(&mut answer)?;
-    Ok(&answer == b"+PONG\r\n")
 }

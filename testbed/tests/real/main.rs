@@ -8,3 +8,4 @@ mod processes;
 mod proxy;
 mod rabbitmq;
 mod redis;
+mod redis_group;

@@ -1,0 +1,167 @@
+//! A Redis that fails over: one primary, two replicas, and three sentinels who agree on which is which.
+
+use std::{
+    fmt::Write,
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Persistence, Redis};
+use crate::port::Port;
+
+const NODES: usize = 3;
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// A primary takes writes only while a replica has acknowledged what came before within the last seconds.
+const SERVER: &str = "
+min-replicas-to-write 1
+min-replicas-max-lag 2
+repl-diskless-sync-delay 0
+repl-ping-replica-period 1
+";
+/// How soon the sentinels take a silent primary for dead, and how long they give one failover.
+const SENTINEL: &str = "
+sentinel down-after-milliseconds penstock 1000
+sentinel failover-timeout penstock 3000
+sentinel parallel-syncs penstock 2
+";
+
+/// Three Redis servers, of which the sentinels make one the primary, on 127.0.0.1. They keep everything that they
+/// acknowledged over a kill.
+#[derive(Debug)]
+pub struct RedisGroup {
+    servers: Vec<Redis>,
+    sentinels: Vec<Redis>,
+}
+
+impl RedisGroup {
+    /// The name by which the sentinels know the group.
+    pub const NAME: &str = "penstock";
+
+    /// Starts the group with its data in `directory`, and returns when it can fail over.
+    pub fn start(directory: &Path) -> Result<Self> {
+        let mut group = Self { servers: Vec::new(), sentinels: Vec::new() };
+        for number in 1..=NODES {
+            let mut settings = SERVER.to_owned();
+            for setting in Persistence::AppendOnlyFile.settings() {
+                writeln!(settings, "{setting}")?;
+            }
+            if let Some(primary) = group.servers.first() {
+                writeln!(settings, "replicaof 127.0.0.1 {}", primary.address().port())?;
+            }
+            group.servers.push(start("redis-server", directory, &format!("redis{number}"), &settings)?);
+        }
+        let primary = group.servers[0].address().port();
+        let settings = format!("sentinel monitor {} 127.0.0.1 {primary} 2\n{SENTINEL}", Self::NAME);
+        for number in 1..=NODES {
+            let name = format!("sentinel{number}");
+            group.sentinels.push(start("redis-sentinel", directory, &name, &settings)?);
+        }
+        group.settle()?;
+        Ok(group)
+    }
+
+    /// Where clients ask: `redis+sentinel://host:port,host:port,host:port/penstock`.
+    pub fn url(&self) -> String {
+        let addresses: Vec<String> = self.sentinels.iter().map(|node| node.address().to_string()).collect();
+        format!("redis+sentinel://{}/{}", addresses.join(","), Self::NAME)
+    }
+
+    /// The servers, to ask them, or to hurt them.
+    pub fn servers(&mut self) -> &mut [Redis] {
+        &mut self.servers
+    }
+
+    /// The sentinels, to ask them, or to hurt them.
+    pub fn sentinels(&mut self) -> &mut [Redis] {
+        &mut self.sentinels
+    }
+
+    /// Which of [`RedisGroup::servers`] is the primary: a majority of the sentinels says so, and it does itself.
+    /// `None` while they do not agree, or it does not answer.
+    pub fn primary(&self) -> Option<usize> {
+        let named: Vec<usize> =
+            self.sentinels.iter().filter_map(|sentinel| self.named_by(sentinel)).collect();
+        let agreed = |server: &usize| named.iter().filter(|named| *named == server).count() > NODES / 2;
+        (0..NODES).find(agreed).filter(|server| role(&self.servers[*server]).as_deref() == Some("master"))
+    }
+
+    /// Makes the sentinels fail over although nothing is wrong, and returns the new primary. The old one becomes a
+    /// replica soon after: wait for that with [`RedisGroup::settle`].
+    pub fn fail_over(&self) -> Result<usize> {
+        let before = self.primary().context("a group without a primary cannot be told to fail over")?;
+        let order = || {
+            let sentinel = self.sentinels.iter().find(|sentinel| self.named_by(sentinel) == Some(before))?;
+            sentinel.ask(&["SENTINEL", "FAILOVER", Self::NAME]).ok()
+        };
+        // No replica is a good one before its last report is.
+        wait("replica that could take over", || order().is_some())?;
+        self.wait_for_other_primary(before)
+    }
+
+    /// Waits until the sentinels have replaced the primary `before`, dead or alive; returns the new one.
+    pub fn wait_for_other_primary(&self, before: usize) -> Result<usize> {
+        let mut primary = None;
+        wait("other primary", || {
+            primary = self.primary().filter(|server| *server != before);
+            primary.is_some()
+        })?;
+        primary.context("no primary")
+    }
+
+    /// Waits until all is well: all three servers follow one primary, which takes writes, and all sentinels know of
+    /// all servers and of each other, so that the group can fail over again.
+    pub fn settle(&self) -> Result<()> {
+        wait("primary with two replicas and three sentinels", || self.is_settled().unwrap_or_default())
+            .with_context(|| {
+                format!("{:?}", self.sentinels.iter().map(|s| s.log().tail()).collect::<Vec<_>>())
+            })
+    }
+
+    fn is_settled(&self) -> Option<bool> {
+        let primary = self.primary()?;
+        let online = self.servers[primary].ask(&["INFO", "replication"]).ok()?.concat();
+        let known = self.sentinels.iter().all(|sentinel| {
+            let Ok(state) = sentinel.ask(&["SENTINEL", "MASTER", Self::NAME]) else { return false };
+            let says = |field: &str, value: &str| state.chunks(2).any(|pair| pair == [field, value]);
+            self.named_by(sentinel) == Some(primary)
+                && says("flags", "master")
+                && says("num-slaves", "2")
+                && says("num-other-sentinels", "2")
+        });
+        Some(known && online.contains("min_slaves_good_slaves:2"))
+    }
+
+    fn named_by(&self, sentinel: &Redis) -> Option<usize> {
+        let named = sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME]).ok()?;
+        let port: u16 = named.get(1)?.parse().ok()?;
+        self.servers.iter().position(|server| server.address().port() == port)
+    }
+}
+
+/// With its settings in a file, in which it keeps what it is told to be: a server that was demoted comes back as a
+/// replica, and a sentinel remembers all others.
+fn start(program: &'static str, directory: &Path, name: &str, settings: &str) -> Result<Redis> {
+    let port = Port::reserve()?;
+    let file = directory.join(format!("{name}.conf"));
+    fs::write(&file, format!("bind 127.0.0.1\nport {}\n{settings}", port.number()))?;
+    Redis::launch(program, &directory.join(name), port, vec![file.display().to_string()])
+}
+
+fn role(server: &Redis) -> Option<String> {
+    server.ask(&["ROLE"]).ok()?.into_iter().next()
+}
+
+fn wait(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
+    let end = Instant::now() + SETTLES_WITHIN;
+    while !condition() {
+        ensure!(Instant::now() < end, "no {what} within {SETTLES_WITHIN:?}");
+        thread::sleep(INTERVAL);
+    }
+    Ok(())
+}
