@@ -28,7 +28,9 @@ pub struct Config {
         default_value = "amqp://guest:guest@127.0.0.1:5672"
     )]
     pub amqp_urls: Vec<String>,
-    /// The Redis that holds the sessions.
+    /// The Redis (7 or later) that holds the sessions: `redis://[user:password@]host[:port][/database]`, or, for
+    /// servers that fail over, their sentinels and the name these have for them:
+    /// `redis+sentinel://[user:password@]host[:port],host[:port],host[:port]/name[/database]`.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://127.0.0.1:6379")]
     pub redis_url: String,
     /// A file with the password of the account `admin`, which is created if it is not there.

@@ -20,7 +20,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let amqp = AmqpConfig::new(&config.amqp_urls, config.name)
         .map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))?;
     let sessions = RedisSessions::connect(&config.redis_url, config.sessions.lifetimes())
-        .map_err(|_| ConfigError("REDIS_URL is no URL like redis://user:password@host:6379/0".to_owned()))?;
+        .map_err(|error| ConfigError(format!("REDIS_URL is {error}")))?;
     let stopper = Stopper::on_signals()?;
     let listener = listen(config.bind)?;
     tracing::info!(url.full = %format_args!("http://{}", listener.local_addr()?), "gate listens");

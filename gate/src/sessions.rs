@@ -17,11 +17,15 @@ use messages::{Timestamp, UserName, principal::User};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::broadcast;
 
 pub use embedded::EmbeddedSessions;
 pub(crate) use live::LiveSessions;
-pub use redis::RedisSessions;
+pub use redis::{InvalidRedisUrl, RedisSessions};
 pub use token::{NotOurs, SessionId, Token};
+
+/// How many deleted sessions a listener may be behind.
+const REMEMBERED_REVOCATIONS: usize = 1024;
 
 /// Keeps sessions.
 #[async_trait]
@@ -37,6 +41,10 @@ pub trait Sessions: Send + Sync + 'static {
 
     /// Ends one session of an account; `false` if it has no such session.
     async fn delete(&self, user: &UserName, id: &SessionId) -> Result<bool, SessionsError>;
+
+    /// The ids of sessions as they are deleted, here or at another gate. Some may be missed: when the store is lost for
+    /// a moment, or when nobody listens for long.
+    fn revocations(&self) -> broadcast::Receiver<SessionId>;
 
     /// Whether sessions can be looked up just now.
     async fn check(&self) -> Result<(), SessionsError>;

@@ -1,6 +1,6 @@
 //! Sessions in a directory, for a service of one process. They survive its restart.
 
-use super::{Lifetimes, Session, SessionId, Sessions, SessionsError, Token};
+use super::{Lifetimes, REMEMBERED_REVOCATIONS, Session, SessionId, Sessions, SessionsError, Token};
 use async_trait::async_trait;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use messages::{Timestamp, UserName, principal::User};
@@ -8,11 +8,13 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::broadcast;
 
 /// Sessions in a directory of fjall.
 #[derive(Clone)]
 pub struct EmbeddedSessions {
     store: Arc<Store>,
+    revoked: broadcast::Sender<SessionId>,
 }
 
 struct Store {
@@ -37,7 +39,7 @@ impl EmbeddedSessions {
         let of_users = database.keyspace("of_users", KeyspaceCreateOptions::default)?;
         let store = Store { database, sessions, of_users, lifetimes, change: Mutex::new(()) };
         store.forget_ended(now)?;
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store), revoked: broadcast::Sender::new(REMEMBERED_REVOCATIONS) })
     }
 
     async fn run<T: Send + 'static>(
@@ -91,7 +93,7 @@ impl Sessions for EmbeddedSessions {
 
     async fn delete(&self, user: &UserName, id: &SessionId) -> Result<bool, SessionsError> {
         let (user, id) = (user.clone(), *id);
-        self.run(move |store| {
+        let deleted = self.run(move |store| {
             let _held = store.hold();
             let found = store.read(&id)?.is_some_and(|session| session.user.name == user);
             if found {
@@ -99,8 +101,17 @@ impl Sessions for EmbeddedSessions {
                 store.database.persist(PersistMode::SyncData)?;
             }
             Ok(found)
-        })
-        .await
+        });
+        let deleted = deleted.await?;
+        if deleted {
+            // Nobody may be listening.
+            let _ = self.revoked.send(id);
+        }
+        Ok(deleted)
+    }
+
+    fn revocations(&self) -> broadcast::Receiver<SessionId> {
+        self.revoked.subscribe()
     }
 
     async fn check(&self) -> Result<(), SessionsError> {

@@ -1,4 +1,4 @@
-//! Sessions as the gate sees them: what was found is trusted for a moment.
+//! Sessions as the gate sees them: what was found is trusted for a moment, unless it is heard that it has ended.
 
 use super::{Session, SessionId, Sessions, SessionsError, Token};
 use messages::{Timestamp, UserName, principal::User};
@@ -7,15 +7,22 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::sync::broadcast::error::RecvError;
 
-/// How long a session that was found is not looked up again: so long a revoked one lives at most at other gates.
+/// How long a session that was found is not looked up again: so long a revoked one lives at most at a gate that does
+/// not hear of its end.
 const TRUST: Duration = Duration::from_secs(1);
+/// How long a gate remembers at least that a session was revoked. Ids are never used again, so longer does no harm.
+const MOURNING: Duration = Duration::from_mins(10);
+/// Sessions that are trusted, and revoked ones that are remembered.
+const REMEMBERED: u64 = 100_000;
 
 /// A session store behind a cache.
 pub(crate) struct LiveSessions {
     store: Arc<dyn Sessions>,
     /// With the time at which it was asked for.
     found: Cache<SessionId, (Session, Instant)>,
+    revoked: Cache<SessionId, ()>,
 }
 
 /// Why a look-up found nothing. Never remembered.
@@ -25,8 +32,22 @@ enum Miss {
 }
 
 impl LiveSessions {
+    /// Listens to revocations as long as `store` tells of them.
     pub(crate) fn new(store: Arc<dyn Sessions>) -> Self {
-        Self { store, found: Cache::builder().max_capacity(100_000).time_to_live(TRUST).build() }
+        let found = Cache::builder().max_capacity(REMEMBERED).time_to_live(TRUST).build();
+        let revoked = Cache::builder().max_capacity(REMEMBERED).time_to_live(MOURNING).build();
+        let mut heard = store.revocations();
+        let remembered = revoked.clone();
+        tokio::spawn(async move {
+            loop {
+                match heard.recv().await {
+                    Ok(id) => remembered.insert(id, ()).await,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                }
+            }
+        });
+        Self { store, found, revoked }
     }
 
     pub(crate) async fn create(&self, user: User, now: Timestamp) -> Result<(Token, Session), SessionsError> {
@@ -49,23 +70,31 @@ impl LiveSessions {
             let session = self.store.find(id, now).await.map_err(Miss::Failed)?;
             session.map(|session| (session, asked)).ok_or(Miss::Absent)
         };
-        match self.found.try_get_with_by_ref(id, looked_up).await {
-            Ok((session, _)) => Ok(Some(session)),
+        let found = match self.found.try_get_with_by_ref(id, looked_up).await {
+            Ok((session, _)) => Some(session),
             Err(miss) => match &*miss {
-                Miss::Absent => Ok(None),
-                Miss::Failed(error) => Err(SessionsError::Unavailable(error.to_string())),
+                Miss::Absent => None,
+                Miss::Failed(error) => return Err(SessionsError::Unavailable(error.to_string())),
             },
-        }
+        };
+        // After the look-up: one that was under way when the session ended may have found it.
+        Ok(found.filter(|_| !self.revoked.contains_key(id)))
     }
 
     pub(crate) async fn list(&self, user: &UserName, now: Timestamp) -> Result<Vec<Session>, SessionsError> {
         self.store.list(user, now).await
     }
 
+    /// From now on this gate lets nobody in with this session, whatever the store says.
+    pub(crate) async fn bury(&self, id: &SessionId) {
+        self.revoked.insert(*id, ()).await;
+    }
+
+    /// Ends one session of an account; `false` if it has no such session.
     pub(crate) async fn delete(&self, user: &UserName, id: &SessionId) -> Result<bool, SessionsError> {
         let deleted = self.store.delete(user, id).await;
         if !matches!(deleted, Ok(false)) {
-            self.found.invalidate(id).await;
+            self.bury(id).await;
         }
         deleted
     }

@@ -1,6 +1,8 @@
-//! One contract for both session stores.
+//! One contract for both session stores; the one in Redis over a single server and over a group that fails over.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod group;
 
 use gate::{
     EmbeddedSessions, Lifetimes, RedisSessions, Sessions,
@@ -130,13 +132,29 @@ async fn a_use_beside_a_deletion_revives_nothing(sessions: Arc<dyn Sessions>) {
     }
 }
 
+/// Whoever shares the store hears of it, and drops what it had found.
+async fn a_deletion_is_told_to_who_listens(sessions: Arc<dyn Sessions>) {
+    let now = start();
+    let (_, session) = sessions.create(user("heard"), now).await.unwrap();
+    let (_, kept) = sessions.create(user("heard"), now).await.unwrap();
+    let mut revocations = sessions.revocations();
+    assert!(!sessions.delete(&name("eve"), &kept.id).await.unwrap());
+    assert!(sessions.delete(&name("heard"), &session.id).await.unwrap());
+    let heard = tokio::time::timeout(Duration::from_secs(10), revocations.recv()).await;
+    assert_eq!(heard.expect("it is told"), Ok(session.id));
+}
+
 fn embedded(directory: &Path) -> Arc<dyn Sessions> {
     Arc::new(EmbeddedSessions::open(directory, LIFETIMES, start()).unwrap())
 }
 
 fn redis() -> Arc<dyn Sessions> {
+    redis_at(&testbed::redis())
+}
+
+fn redis_at(url: &str) -> Arc<dyn Sessions> {
     let prefix = format!("test:{}:", Token::mint().expose());
-    Arc::new(RedisSessions::connect_with_prefix(&testbed::redis(), LIFETIMES, &prefix).unwrap())
+    Arc::new(RedisSessions::connect_with_prefix(url, LIFETIMES, &prefix).unwrap())
 }
 
 macro_rules! contract {
@@ -154,6 +172,10 @@ macro_rules! contract {
                 super::$case(super::redis()).await;
             })*
         }
+        /// One after the other: a group takes seconds to start.
+        async fn contract_over(url: &str) {
+            $($case(redis_at(url)).await;)*
+        }
     };
 }
 
@@ -164,7 +186,8 @@ contract!(
     a_deleted_one_is_gone,
     nobody_gets_in_with_another_token,
     one_user_has_many,
-    a_use_beside_a_deletion_revives_nothing
+    a_use_beside_a_deletion_revives_nothing,
+    a_deletion_is_told_to_who_listens
 );
 
 #[tokio::test]

@@ -1,0 +1,183 @@
+//! The connection to the server that may be trusted just now, found again whenever it is lost.
+
+use super::{
+    super::{SessionId, SessionsError},
+    place::{PATIENCE, Place, patient},
+};
+use redis::{
+    FromRedisValue, Msg, PushInfo, PushKind, RedisError, ScriptInvocation, aio::MultiplexedConnection,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+/// For everything together, a second attempt included: then it is 503.
+const LIMIT: Duration = Duration::from_millis(900);
+/// For finding a primary: the sentinels, one server, perhaps another.
+const SEARCH: Duration = PATIENCE.saturating_mul(6);
+/// Between two searches.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Commands under way at once before others wait.
+const PIPELINE: usize = 1024;
+
+/// A connection that is kept. Clones share it; it ends with the last of them.
+#[derive(Clone)]
+pub(super) struct Primary {
+    current: watch::Receiver<Current>,
+    lost: mpsc::UnboundedSender<u64>,
+    _keeping: Arc<Keeping>,
+}
+
+/// What there is just now: a connection with its number, or why there is none.
+#[derive(Clone)]
+enum Current {
+    Connected(u64, MultiplexedConnection),
+    Seeking(String),
+}
+
+struct Keeping(JoinHandle<()>);
+
+/// Keeps the connection.
+struct Keeper {
+    place: Place,
+    channel: String,
+    current: watch::Sender<Current>,
+    lost: mpsc::UnboundedReceiver<u64>,
+    revoked: broadcast::Sender<SessionId>,
+}
+
+impl Primary {
+    /// Begins to look for it, in the background. What is said on `channel` is told to `revoked`.
+    pub(super) fn seek(place: Place, channel: String, revoked: broadcast::Sender<SessionId>) -> Self {
+        let (current, receiver) = watch::channel(Current::Seeking("not connected yet".to_owned()));
+        let (lost, reports) = mpsc::unbounded_channel();
+        let keeper = Keeper { place, channel, current, lost: reports, revoked };
+        let keeping = Arc::new(Keeping(tokio::spawn(keeper.keep())));
+        Self { current: receiver, lost, _keeping: keeping }
+    }
+
+    /// Runs a script that can be run twice: one that failed with its connection, or was not answered in time, or by a
+    /// server that is primary no longer, is run again.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, SessionsError> {
+        self.within_limit(async {
+            match self.attempt(script).await {
+                Err(error) if ends_trust(&error) => self.attempt(script).await,
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    async fn attempt<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
+        let (number, mut connection) = self.connection().await?;
+        let answer = script.invoke_async(&mut connection).await;
+        if answer.as_ref().is_err_and(ends_trust) {
+            // It fails when the keeper has ended, with this.
+            let _ = self.lost.send(number);
+        }
+        answer
+    }
+
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisError> {
+        let mut current = self.current.clone();
+        let connected = current.wait_for(|current| matches!(current, Current::Connected(..))).await;
+        match connected.as_deref() {
+            Ok(Current::Connected(number, connection)) => Ok((*number, connection.clone())),
+            _ => Err(RedisError::from((redis::ErrorKind::Io, "the gate is stopping"))),
+        }
+    }
+
+    async fn within_limit<T>(
+        &self,
+        answer: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, SessionsError> {
+        match timeout(LIMIT, answer).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(SessionsError::Unavailable(match &*self.current.borrow() {
+                Current::Connected(..) => format!("no answer within {LIMIT:?}"),
+                Current::Seeking(why) => why.clone(),
+            })),
+        }
+    }
+}
+
+/// After which a connection is given up: the server does not answer, or says that it is no primary with replicas.
+/// Of the latter the next search finds the new one; if there is none, nobody gets in.
+fn ends_trust(error: &RedisError) -> bool {
+    let refused = matches!(error.code(), Some("READONLY" | "NOREPLICAS" | "MASTERDOWN" | "LOADING"));
+    refused || error.is_io_error() || error.is_connection_dropped() || error.is_timeout()
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        let mut number = 0;
+        loop {
+            number += 1;
+            match timeout(SEARCH, self.open()).await {
+                Ok(Ok((connection, pushes))) => {
+                    self.current.send_replace(Current::Connected(number, connection));
+                    self.hold(number, pushes).await;
+                    self.current.send_replace(Current::Seeking("the connection was lost".to_owned()));
+                }
+                Ok(Err(error)) => self.has_none(&error.to_string()),
+                Err(_) => self.has_none("no answer"),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Subscribed before anybody asks for sessions over it, so that a session found by it is heard of when it ends.
+    async fn open(&self) -> Result<(MultiplexedConnection, mpsc::UnboundedReceiver<PushInfo>), RedisError> {
+        let (sender, pushes) = mpsc::unbounded_channel();
+        let config = patient().set_push_sender(sender).set_pipeline_buffer_size(PIPELINE);
+        let mut connection = self.place.connect(&config).await?;
+        connection.subscribe(&self.channel).await?;
+        Ok((connection, pushes))
+    }
+
+    /// Passes on what is revoked, until the connection is lost.
+    async fn hold(&mut self, number: u64, mut pushes: mpsc::UnboundedReceiver<PushInfo>) {
+        loop {
+            tokio::select! {
+                push = pushes.recv() => match push {
+                    None | Some(PushInfo { kind: PushKind::Disconnection, .. }) => return,
+                    Some(push) => self.hear(push),
+                },
+                lost = self.lost.recv() => if lost.is_none_or(|lost| lost == number) { return },
+            }
+        }
+    }
+
+    fn hear(&self, push: PushInfo) {
+        let payload = Msg::from_push_info(push).and_then(|message| message.get_payload::<String>().ok());
+        if let Some(id) = payload.and_then(|text| text.parse().ok()) {
+            // Nobody may be listening.
+            let _ = self.revoked.send(id);
+        }
+    }
+
+    fn has_none(&self, why: &str) {
+        let changed = self.current.send_if_modified(|current| match current {
+            Current::Seeking(before) if before == why => false,
+            current => {
+                *current = Current::Seeking(why.to_owned());
+                true
+            }
+        });
+        if changed {
+            tracing::debug!(error.message = why, "no primary of Redis yet: {why}");
+        }
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
