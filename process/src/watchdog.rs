@@ -19,7 +19,10 @@ const PATIENCE: u32 = 10;
 /// get. To be called within a runtime.
 pub fn leave_when_stalled() {
     watch(LOOKS, PATIENCE, || {
-        tracing::error!(event.action = "stalled", "the runtime stands still: leaving, so that others take over");
+        tracing::error!(
+            event.action = "stalled",
+            "the runtime stands still: leaving, so that others take over"
+        );
         std::process::exit(1);
     });
 }
