@@ -51,7 +51,7 @@ async fn a_read_whose_queue_is_missing_is_answered_by_a_sibling() {
     }
     let mut consumer = consume(&*worker, "worker", &[Lane::Read], 10).await;
     answer(next(&mut consumer).await).await;
-    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,7 +105,7 @@ async fn a_deleted_queue_is_consumed_again() {
             Err(error) => assert!(error.not_executed(), "{error:?}"),
         }
     };
-    assert_eq!(envelope.1.outcome, answer_to(envelope.0.id));
+    assert_eq!(envelope.1, answer_to(envelope.0.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,7 +216,7 @@ async fn what_a_cut_off_worker_held_goes_to_another_and_it_comes_back() {
     let delivery = next(&mut consumer).await;
     assert_eq!(ids(&delivery), [second.id]);
     answer(delivery).await;
-    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(second.id));
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(second.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -238,7 +238,7 @@ async fn calls_of_a_cut_off_gate_are_sent_again() {
     let again = next(&mut consumer).await;
     assert_eq!((ids(&again), again.returns), (vec![envelope.id], 0));
     answer(again).await;
-    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,8 +38,8 @@ pub(crate) async fn two_calls_of_one_command_both_get_its_outcome(ground: Ground
     let envelope = write(LONG);
     let (one, two) = (call(&ground.gate, envelope.clone()), call(&ground.gate, envelope.clone()));
     serve(ground.consume(0, &Lane::ALL).await);
-    assert_eq!(within(one).await.unwrap().unwrap().outcome, answer_to(envelope.id));
-    assert_eq!(within(two).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+    assert_eq!(within(one).await.unwrap().unwrap(), answer_to(envelope.id));
+    assert_eq!(within(two).await.unwrap().unwrap(), answer_to(envelope.id));
     ground.end().await;
 }
 
@@ -54,7 +54,7 @@ pub(crate) async fn one_key_for_two_requests_at_once_is_told_apart(ground: Groun
     let reused = Outcome::Rejected(Rejection::IdempotencyKeyReused);
     assert_eq!(within(outcome(&*ground.gate, other)).await.unwrap(), reused);
     answer(delivery).await;
-    assert_eq!(within(first).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+    assert_eq!(within(first).await.unwrap().unwrap(), answer_to(envelope.id));
     ground.end().await;
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn an_unanswered_write_is_sent_again_at_half_its_deadline(groun
     assert_eq!((ids(&first), first.returns, first.queue), (vec![envelope.id], 0, Queue::of(&envelope)));
     assert_eq!((ids(&again), again.returns, again.queue), (vec![envelope.id], 0, Queue::of(&envelope)));
     answer(again).await;
-    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
     // The first copy is answered too; nobody waits for that any more.
     answer(first).await;
     ground.end().await;
@@ -86,7 +86,7 @@ pub(crate) async fn an_unanswered_read_is_sent_to_a_sibling(ground: Ground) {
     assert_eq!(ids(&again), ids(&first));
     assert_ne!(again.queue, first.queue);
     reply(&again).await;
-    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
     again.receiver.ack().await.unwrap();
     first.receiver.ack().await.unwrap();
     ground.end().await;

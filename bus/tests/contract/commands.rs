@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub(crate) const LONG: Duration = Duration::from_secs(10);
 
 /// What a call returns, a little later.
-pub(crate) type Calling = JoinHandle<Result<Reply, BusError>>;
+pub(crate) type Calling = JoinHandle<Result<Outcome, BusError>>;
 
 /// A write that must be done within this time.
 pub(crate) fn write(patience: Duration) -> Envelope {

@@ -20,7 +20,7 @@ pub(crate) async fn what_a_worker_dropped_goes_to_another(ground: Ground) {
         assert_eq!(ids(&delivery), [envelope.id]);
         assert!(delivery.returns > 0);
         answer(delivery).await;
-        assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+        assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
         // A read was sent to a sibling meanwhile.
         serve(heir);
     }
@@ -37,7 +37,7 @@ pub(crate) async fn a_requeued_delivery_comes_again(ground: Ground) {
         delivery.receiver.requeue().await.unwrap();
     }
     answer(next(&mut consumer).await).await;
-    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
     ground.end().await;
 }
 
@@ -71,9 +71,9 @@ pub(crate) async fn what_was_delivered_before_a_cancel_can_be_finished(ground: G
     let delivery = next(&mut heir).await;
     assert_eq!(ids(&delivery), [after.id], "what is being finished does not come again");
     answer(delivery).await;
-    assert_eq!(within(second).await.unwrap().unwrap().outcome, answer_to(after.id));
+    assert_eq!(within(second).await.unwrap().unwrap(), answer_to(after.id));
     answer(held).await;
-    assert_eq!(within(first).await.unwrap().unwrap().outcome, answer_to(before.id));
+    assert_eq!(within(first).await.unwrap().unwrap(), answer_to(before.id));
     ground.end().await;
 }
 
@@ -119,7 +119,7 @@ pub(crate) async fn a_delivery_is_split_at_its_third_return(ground: Ground) {
     }
     assert_eq!(most_returns_of_many, 2, "many may come back twice, and at the third time they come alone");
     for (calling, envelope) in calls.into_iter().zip(envelopes) {
-        assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(envelope.id));
+        assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
     }
     ground.end().await;
 }

@@ -50,7 +50,7 @@ async fn the_broker_may_be_killed_and_restarted() {
     let _broker = restarted.await;
     up(&*gate).await;
     serve(consumer);
-    assert_eq!(within(calling).await.unwrap().unwrap().outcome, answer_to(pending.id));
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(pending.id));
     for envelope in [write(STARTING), read(STARTING)] {
         assert_eq!(within(outcome(&*gate, envelope.clone())).await.unwrap(), answer_to(envelope.id));
     }

@@ -1,0 +1,221 @@
+//! Gates and storage workers on clusters of their own, with a proxy on every wire between them.
+
+mod services;
+mod wires;
+
+use crate::{
+    check::bounds::Usage,
+    harness::{Ready, Server, Stage, binary},
+    table::Database,
+};
+use anyhow::Result;
+pub(crate) use services::Services;
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+use testbed::{Node, Port};
+pub(crate) use wires::Wires;
+
+pub(crate) const ADMIN_PASSWORD: &str = "the admin of the fault suite";
+/// How long a command may take: the default of gates.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// Nothing may hang longer than its deadline and this.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GATES: usize = 2;
+pub(crate) const WORKERS: usize = 2;
+const PASSWORD_FILE: &str = "admin-password";
+const KEYS_FILE: &str = "signing-keys";
+const SIGNING_KEYS: &str = "a key of the fault suite, as long as it must be\n";
+pub(crate) const VHOST: &str = "faults";
+const KEYSPACE: &str = "faults";
+
+/// A running deployment. Dropping it kills all of it.
+pub(crate) struct Deployment {
+    pub(crate) gates: Vec<Server>,
+    pub(crate) workers: Vec<Server>,
+    pub(crate) wires: Wires,
+    pub(crate) services: Services,
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Gates whose clients may wait longer: a fault stopped or silenced them.
+    pub(crate) excused: Vec<usize>,
+    pub(crate) stage: Stage,
+    /// What each worker, and each gate, is started with besides its configuration, next time.
+    armed: Vec<Armed>,
+    _ports: Vec<Port>,
+}
+
+/// What processes are started with besides their configuration.
+pub(crate) type Extra = Vec<(String, String)>;
+
+/// The same, to be changed while the deployment runs.
+type Armed = Arc<Mutex<Extra>>;
+
+/// Which failpoints of a process do what.
+const FAILPOINTS: &str = "FAILPOINTS";
+
+impl Deployment {
+    /// Starts everything, and returns when it serves.
+    pub(crate) fn start() -> Result<Self> {
+        let stage = Stage::new();
+        let services = Services::start(stage.path())?;
+        services.broker().create_vhost(VHOST)?;
+        let wires = Wires::string(&services)?;
+        stage.secret(PASSWORD_FILE, ADMIN_PASSWORD);
+        stage.secret(KEYS_FILE, SIGNING_KEYS);
+        let ports: Vec<Port> = (0..GATES).map(|_| Port::reserve()).collect::<Result<_, _>>()?;
+        let addresses: Vec<SocketAddr> =
+            ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
+        let armed: Vec<Armed> = (0..WORKERS + GATES).map(|_| Armed::default()).collect();
+        let workers = armed[..WORKERS].iter().enumerate();
+        let workers =
+            workers.map(|(number, armed)| worker(&stage, &wires, number, Arc::clone(armed))).collect();
+        let gates = addresses.iter().zip(&armed[WORKERS..]).enumerate();
+        let gates = gates
+            .map(|(number, (address, armed))| {
+                gate(&stage, (&wires, services.redis.url()), number, *address, Arc::clone(armed))
+            })
+            .collect();
+        let mut deployment = Self {
+            gates,
+            workers,
+            wires,
+            services,
+            addresses,
+            excused: Vec::new(),
+            stage,
+            armed,
+            _ports: ports,
+        };
+        deployment.workers.iter_mut().chain(&mut deployment.gates).for_each(Server::wait_ready);
+        Ok(deployment)
+    }
+
+    /// The table, through any node that is up.
+    pub(crate) fn database(&self) -> Database {
+        Database { node: self.services.cassandra[0].address().to_string(), keyspace: KEYSPACE.to_owned() }
+    }
+
+    /// What gates and workers hold now.
+    pub(crate) fn usages(&self) -> Vec<Usage> {
+        let named = |name: &str, servers: &[Server]| -> Vec<Usage> {
+            let used = servers.iter().enumerate();
+            used.map(|(number, server)| usage(format!("{name} {number}"), server.pid())).collect()
+        };
+        [named("gate", &self.gates), named("worker", &self.workers)].concat()
+    }
+
+    /// Messages in queues of commands, and dead letters.
+    pub(crate) fn messages(&self) -> Result<u64> {
+        let queues = self.services.broker().queues(VHOST)?;
+        let commands = queues.iter().filter(|queue| !queue.name.starts_with("penstock.reply."));
+        Ok(commands.map(|queue| queue.messages.max(queue.ready)).sum())
+    }
+
+    /// Starts all processes anew, with these failpoints or with none.
+    pub(crate) fn restart_with(&mut self, failpoints: Option<&str>) {
+        for process in 0..WORKERS + GATES {
+            let set = failpoints.map(|text| (FAILPOINTS.to_owned(), text.to_owned()));
+            self.extra(process, |extra| *extra = set.into_iter().collect());
+        }
+        self.workers.iter_mut().chain(&mut self.gates).for_each(Server::restart);
+    }
+
+    /// Starts a worker with one more failpoint from now on.
+    pub(crate) fn arm(&self, worker: usize, failpoint: &str) {
+        self.extra(worker, |extra| {
+            let before = extra.pop().map_or_else(String::new, |(_, set)| format!("{set};"));
+            extra.push((FAILPOINTS.to_owned(), format!("{before}{failpoint}")));
+        });
+    }
+
+    /// Starts it without it from now on.
+    pub(crate) fn disarm(&self, worker: usize) {
+        self.extra(worker, |extra| {
+            let set = extra.pop().map(|(_, set)| set).unwrap_or_default();
+            let before = set.rsplit_once(';').map(|(before, _)| (FAILPOINTS.to_owned(), before.to_owned()));
+            extra.extend(before);
+        });
+    }
+
+    fn extra(&self, process: usize, change: impl FnOnce(&mut Extra)) {
+        change(&mut self.armed[process].lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn worker(stage: &Stage, wires: &Wires, number: usize, armed: Armed) -> Server {
+    let name = format!("worker-{number}");
+    let variables = variables([
+        ("AMQP_URLS", wires.worker_urls(number, VHOST)),
+        ("CASSANDRA", wires.contact_points()),
+        ("CASSANDRA_KEYSPACE", KEYSPACE.to_owned()),
+        ("CASSANDRA_REPLICATION", "3".to_owned()),
+        ("WORKER_NAME", name.clone()),
+        ("RUST_LOG", "warn,storage_worker=info".to_owned()),
+    ]);
+    Server::launch(stage, &name, Ready::Line("\"consuming\""), launch("storage-worker", variables, armed))
+}
+
+fn gate(
+    stage: &Stage,
+    (wires, redis_url): (&Wires, String),
+    number: usize,
+    address: SocketAddr,
+    armed: Armed,
+) -> Server {
+    let name = format!("gate-{number}");
+    let variables = variables([
+        ("GATE_BIND", address.to_string()),
+        ("GATE_NAME", name.clone()),
+        ("AMQP_URLS", wires.gate_urls(number, VHOST)),
+        ("REDIS_URL", redis_url),
+        ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
+        ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
+        ("RUST_LOG", "warn".to_owned()),
+    ]);
+    Server::launch(stage, &name, Ready::Readyz(address), launch("gate", variables, armed))
+}
+
+fn variables<const N: usize>(variables: [(&str, String); N]) -> Extra {
+    variables.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+fn launch(
+    program: &'static str,
+    variables: Extra,
+    armed: Armed,
+) -> impl Fn() -> Command + Send + Sync + 'static {
+    move || {
+        let mut command = binary(program);
+        let armed = armed.lock().unwrap_or_else(PoisonError::into_inner);
+        command.envs(variables.iter().chain(armed.iter()).map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// Lets a fault last.
+pub(crate) fn wait(duration: Duration) {
+    thread::sleep(duration);
+}
+
+/// Starts nodes at the same time: those of a cluster wait for each other.
+pub(crate) fn restart_together<'a>(nodes: impl Iterator<Item = &'a mut Node>) -> Result<()> {
+    thread::scope(|scope| {
+        let restarts: Vec<_> = nodes.map(|node| scope.spawn(|| node.restart())).collect();
+        let mut restarts = restarts.into_iter();
+        restarts.try_for_each(|restart| restart.join().map_err(|_| anyhow::anyhow!("a restart panicked"))?)
+    })
+}
+
+/// From `/proc` (proc(5)); a process that is gone holds nothing.
+fn usage(process: String, pid: u32) -> Usage {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = resident.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    Usage { process, memory: kilobytes.unwrap_or_default() * 1024, descriptors }
+}
