@@ -31,7 +31,7 @@ pub struct Committer {
 }
 
 /// What a committer answers: the outcome, `None` if the command must be placed anew (see
-/// [`Plan`](crate::decide::group::Plan)), or why the store let it down. After an error the command can be given to
+/// [`Plan`]), or why the store let it down. After an error the command can be given to
 /// any committer again.
 pub type Settled = Result<Option<Outcome>, Arc<StoreError>>;
 
