@@ -11,6 +11,7 @@ mod answer;
 mod binaries;
 mod client;
 mod cluster;
+#[expect(dead_code, reason = "the fault suite reads with it")]
 mod cql;
 mod embedded;
 mod ground;
@@ -18,6 +19,7 @@ mod ledger;
 mod load;
 mod raw;
 mod runner;
+#[expect(dead_code, reason = "the fault suite asks what processes hold")]
 mod server;
 mod service;
 mod shared;

@@ -1,10 +1,11 @@
-//! A TCP proxy that cuts or silences connections.
+//! A TCP proxy that cuts, silences, delays or disturbs connections.
 
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 /// Forwards connections on a loopback port to a target, until told otherwise.
@@ -29,22 +30,41 @@ struct Line {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    Open,
-    /// Nothing passes, nothing closes.
-    Blocked,
+    /// What is to be delayed: each piece, or every so-manieth.
+    Open(Delay),
+    /// Nothing passes this way, nothing closes; `None`: neither way.
+    Blocked(Option<Way>),
     /// Connections are closed at once.
     Cut,
     /// The proxy is gone.
     Dropped,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    ToServer,
+    ToClient,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Delay {
+    time: Duration,
+    /// 0: none, 1: each piece, 20: every twentieth.
+    every: usize,
+}
+
 impl Proxy {
-    /// Starts a proxy for `target`.
+    /// Starts a proxy for `target` on a port of 127.0.0.1 that the system chooses.
     pub fn start(target: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), target)
+    }
+
+    /// Starts a proxy for `target` on this address.
+    pub fn start_on(listen: SocketAddr, target: impl ToSocketAddrs) -> io::Result<Self> {
         let target = target.to_socket_addrs()?.next().ok_or(io::ErrorKind::InvalidInput)?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = TcpListener::bind(listen)?;
         let address = listener.local_addr()?;
-        let line = Mutex::new(Line { mode: Mode::Open, connections: Vec::new() });
+        let line = Mutex::new(Line { mode: Mode::Open(Delay::default()), connections: Vec::new() });
         let state = Arc::new(State { target, line, changed: Condvar::new() });
         let accepting = Arc::clone(&state);
         thread::spawn(move || accepting.accept(&listener));
@@ -63,12 +83,33 @@ impl Proxy {
 
     /// Swallows everything: connections stay open, new ones too, and nothing passes in either direction.
     pub fn block(&self) {
-        self.state.set(Mode::Blocked);
+        self.state.set(Mode::Blocked(None));
+    }
+
+    /// Swallows what clients send. What the server says passes.
+    pub fn block_to_server(&self) {
+        self.state.set(Mode::Blocked(Some(Way::ToServer)));
+    }
+
+    /// Swallows what the server says. What clients send passes.
+    pub fn block_to_client(&self) {
+        self.state.set(Mode::Blocked(Some(Way::ToClient)));
+    }
+
+    /// Holds everything back for so long, in both directions.
+    pub fn delay(&self, time: Duration) {
+        self.state.set(Mode::Open(Delay { time, every: 1 }));
+    }
+
+    /// Holds every so-manieth piece, and all behind it, back for so long: what a lost packet does to a connection
+    /// that waits for its retransmission.
+    pub fn stall(&self, every: usize, time: Duration) {
+        self.state.set(Mode::Open(Delay { time, every }));
     }
 
     /// Lets everything pass again, also what was held back.
     pub fn restore(&self) {
-        self.state.set(Mode::Open);
+        self.state.set(Mode::Open(Delay::default()));
     }
 }
 
@@ -108,13 +149,16 @@ impl State {
 
     fn serve(self: Arc<Self>, client: TcpStream) -> io::Result<()> {
         self.register(&client)?;
-        self.wait_while_blocked();
+        self.wait_while_blocked(Way::ToServer);
         let server = TcpStream::connect(self.target)?;
         self.register(&server)?;
+        for end in [&client, &server] {
+            end.set_nodelay(true)?;
+        }
         let (from_server, to_client) = (server.try_clone()?, client.try_clone()?);
         let backward = Arc::clone(&self);
-        thread::spawn(move || backward.forward(from_server, to_client));
-        self.forward(client, server);
+        thread::spawn(move || backward.forward(Way::ToClient, from_server, to_client));
+        self.forward(Way::ToServer, client, server);
         Ok(())
     }
 
@@ -129,22 +173,46 @@ impl State {
         Ok(())
     }
 
-    fn forward(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn forward(&self, way: Way, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
+        let mut pieces = 0_usize;
         while let Ok(length @ 1..) = from.read(&mut buffer) {
-            self.wait_while_blocked();
+            pieces += 1;
+            self.hold(way, pieces);
             if to.write_all(&buffer[..length]).is_err() {
                 break;
             }
         }
         // An end is news too, and must not pass a blocked line either.
-        self.wait_while_blocked();
+        self.wait_while_blocked(way);
         let _ = to.shutdown(Shutdown::Write);
+        self.forget_closed();
     }
 
-    fn wait_while_blocked(&self) {
+    /// Waits as long as a piece of this number is to be held back.
+    fn hold(&self, way: Way, piece: usize) {
+        self.wait_while_blocked(way);
+        let mode = self.line().mode;
+        if let Mode::Open(delay) = mode
+            && delay.every > 0
+            && piece.is_multiple_of(delay.every)
+        {
+            thread::sleep(delay.time);
+            self.wait_while_blocked(way);
+        }
+    }
+
+    fn wait_while_blocked(&self, way: Way) {
         let line = self.line();
-        let blocked = self.changed.wait_while(line, |line| line.mode == Mode::Blocked);
+        let blocked = self.changed.wait_while(line, |line| match line.mode {
+            Mode::Blocked(blocked) => blocked.is_none_or(|blocked| blocked == way),
+            _ => false,
+        });
         drop(blocked.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A long campaign opens many connections: what has ended is not kept.
+    fn forget_closed(&self) {
+        self.line().connections.retain(|connection| connection.peer_addr().is_ok());
     }
 }

@@ -55,6 +55,11 @@ impl Server {
         self.process.wait_until(what, READY_WITHIN, condition).unwrap();
     }
 
+    /// A restart gives it a new one.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Kills it with SIGKILL and returns when it is gone.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

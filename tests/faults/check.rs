@@ -1,0 +1,48 @@
+//! Checkers: pure functions from what clients saw, and from what lies in the database, to what is wrong. An empty
+//! answer is the only good one.
+//!
+//! - [`model`]: what a record is supposed to do; [`linear`]: whether what clients saw of one record can be explained
+//!   by it; [`tags`]: one version, one tag.
+//! - [`rows`]: what lies in the table, against what clients were told; [`receipts`]: the receipts in it.
+//! - [`lists`]: a list equals the records. [`bounds`]: nothing hangs, nothing grows.
+
+pub(crate) mod bounds;
+pub(crate) mod linear;
+pub(crate) mod lists;
+pub(crate) mod model;
+pub(crate) mod receipts;
+pub(crate) mod rows;
+pub(crate) mod tags;
+
+/// One thing that must never be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) kind: Kind,
+    /// For a human.
+    pub(crate) text: String,
+}
+
+/// What is counted by itself in reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Something acknowledged is not there.
+    Lost,
+    /// One command has two effects.
+    Twice,
+    /// Any other promise that was broken.
+    Other,
+}
+
+impl Violation {
+    pub(crate) fn lost(text: String) -> Self {
+        Self { kind: Kind::Lost, text }
+    }
+
+    pub(crate) fn twice(text: String) -> Self {
+        Self { kind: Kind::Twice, text }
+    }
+
+    pub(crate) fn other(text: String) -> Self {
+        Self { kind: Kind::Other, text }
+    }
+}

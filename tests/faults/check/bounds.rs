@@ -1,0 +1,43 @@
+//! Nothing hangs, and nothing grows without bounds.
+
+use super::Violation;
+use std::time::Duration;
+
+/// Of a gate or a storage worker in debug mode, under any fault.
+pub(crate) const MOST_MEMORY: u64 = 512 << 20;
+pub(crate) const MOST_DESCRIPTORS: usize = 512;
+
+/// The longest that a client waited for one gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slowest {
+    pub(crate) gate: usize,
+    pub(crate) took: Duration,
+}
+
+/// What a process holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) process: String,
+    /// Resident memory, in bytes.
+    pub(crate) memory: u64,
+    pub(crate) descriptors: usize,
+}
+
+/// Answers that came after `limit`, from gates that could have given them.
+pub(crate) fn hangs(slowest: &[Slowest], limit: Duration, excused: &[usize]) -> Vec<Violation> {
+    let late = slowest.iter().filter(|one| one.took > limit && !excused.contains(&one.gate));
+    late.map(|one| {
+        Violation::other(format!("an answer of gate {} took {:?}, at most {limit:?}", one.gate, one.took))
+    })
+    .collect()
+}
+
+/// Processes that hold too much.
+pub(crate) fn growth(usages: &[Usage]) -> Vec<Violation> {
+    let large = usages.iter().filter(|one| one.memory > MOST_MEMORY || one.descriptors > MOST_DESCRIPTORS);
+    large
+        .map(|one| {
+            Violation::other(format!("{one:?}: at most {MOST_MEMORY} bytes, {MOST_DESCRIPTORS} descriptors"))
+        })
+        .collect()
+}

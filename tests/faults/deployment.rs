@@ -1,0 +1,145 @@
+//! Gates and storage workers on clusters of their own, with a proxy on every wire between them.
+
+mod services;
+mod wires;
+
+use crate::{
+    check::bounds::Usage,
+    harness::{Ready, Server, Stage, binary},
+    table::Database,
+};
+use anyhow::Result;
+pub(crate) use services::Services;
+use std::{fs, net::SocketAddr, process::Command, sync::Arc, thread, time::Duration};
+use testbed::Port;
+pub(crate) use wires::Wires;
+
+pub(crate) const ADMIN_PASSWORD: &str = "the admin of the fault suite";
+/// How long a command may take: the default of gates.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+/// Nothing may hang longer than its deadline and this.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GATES: usize = 2;
+pub(crate) const WORKERS: usize = 2;
+const PASSWORD_FILE: &str = "admin-password";
+const KEYS_FILE: &str = "signing-keys";
+const SIGNING_KEYS: &str = "a key of the fault suite, as long as it must be\n";
+const VHOST: &str = "faults";
+const KEYSPACE: &str = "faults";
+
+/// A running deployment. Dropping it kills all of it.
+pub(crate) struct Deployment {
+    pub(crate) gates: Vec<Server>,
+    pub(crate) workers: Vec<Server>,
+    pub(crate) wires: Wires,
+    pub(crate) services: Services,
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Gates whose clients may wait longer: a fault stopped or silenced them.
+    pub(crate) excused: Vec<usize>,
+    pub(crate) stage: Stage,
+    _ports: Vec<Port>,
+}
+
+/// What processes are started with besides their configuration.
+pub(crate) type Extra = Vec<(String, String)>;
+
+impl Deployment {
+    /// Starts everything, and returns when it serves.
+    pub(crate) fn start(extra: &Extra) -> Result<Self> {
+        let stage = Stage::new();
+        let services = Services::start(stage.path())?;
+        services.broker().create_vhost(VHOST)?;
+        let wires = Wires::string(&services)?;
+        stage.secret(PASSWORD_FILE, ADMIN_PASSWORD);
+        stage.secret(KEYS_FILE, SIGNING_KEYS);
+        let ports: Vec<Port> = (0..GATES).map(|_| Port::reserve()).collect::<Result<_, _>>()?;
+        let addresses: Vec<SocketAddr> =
+            ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
+        let workers = (0..WORKERS).map(|number| worker(&stage, &services, &wires, number, extra)).collect();
+        let gates = addresses.iter().enumerate();
+        let gates = gates.map(|(number, address)| gate(&stage, &wires, number, *address, extra)).collect();
+        let mut deployment =
+            Self { gates, workers, wires, services, addresses, excused: Vec::new(), stage, _ports: ports };
+        deployment.workers.iter_mut().chain(&mut deployment.gates).for_each(Server::wait_ready);
+        Ok(deployment)
+    }
+
+    /// The table, through any node that is up.
+    pub(crate) fn database(&self) -> Database {
+        Database { node: self.services.cassandra[0].address().to_string(), keyspace: KEYSPACE.to_owned() }
+    }
+
+    /// What gates and workers hold now.
+    pub(crate) fn usages(&self) -> Vec<Usage> {
+        let named = |name: &str, servers: &[Server]| -> Vec<Usage> {
+            let used = servers.iter().enumerate();
+            used.map(|(number, server)| usage(format!("{name} {number}"), server.pid())).collect()
+        };
+        [named("gate", &self.gates), named("worker", &self.workers)].concat()
+    }
+
+    /// Messages in queues of commands, and dead letters.
+    pub(crate) fn messages(&self) -> Result<u64> {
+        let queues = self.services.broker().queues(VHOST)?;
+        let commands = queues.iter().filter(|queue| !queue.name.starts_with("penstock.reply."));
+        Ok(commands.map(|queue| queue.messages.max(queue.ready)).sum())
+    }
+
+    pub(crate) fn vhost() -> &'static str {
+        VHOST
+    }
+
+    /// Lets a fault last.
+    pub(crate) fn wait(&self, duration: Duration) {
+        thread::sleep(duration);
+    }
+}
+
+fn worker(stage: &Stage, services: &Services, wires: &Wires, number: usize, extra: &Extra) -> Server {
+    let name = format!("worker-{number}");
+    let mut variables = variables([
+        ("AMQP_URLS", wires.worker_urls(number, VHOST)),
+        ("CASSANDRA", services.contact_points().join(",")),
+        ("CASSANDRA_KEYSPACE", KEYSPACE.to_owned()),
+        ("WORKER_NAME", name.clone()),
+        ("RUST_LOG", "warn,storage_worker=info".to_owned()),
+    ]);
+    variables.extend(extra.iter().cloned());
+    Server::launch(stage, &name, Ready::Line("\"consuming\""), launch("storage-worker", Arc::new(variables)))
+}
+
+fn gate(stage: &Stage, wires: &Wires, number: usize, address: SocketAddr, extra: &Extra) -> Server {
+    let name = format!("gate-{number}");
+    let mut variables = variables([
+        ("GATE_BIND", address.to_string()),
+        ("GATE_NAME", name.clone()),
+        ("AMQP_URLS", wires.gate_urls(number, VHOST)),
+        ("REDIS_URL", wires.redis_url(number)),
+        ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
+        ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
+        ("RUST_LOG", "warn".to_owned()),
+    ]);
+    variables.extend(extra.iter().cloned());
+    Server::launch(stage, &name, Ready::Readyz(address), launch("gate", Arc::new(variables)))
+}
+
+fn variables<const N: usize>(variables: [(&str, String); N]) -> Extra {
+    variables.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+fn launch(program: &'static str, variables: Arc<Extra>) -> impl Fn() -> Command + Send + Sync + 'static {
+    move || {
+        let mut command = binary(program);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// From `/proc` (proc(5)); a process that is gone holds nothing.
+fn usage(process: String, pid: u32) -> Usage {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = resident.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    Usage { process, memory: kilobytes.unwrap_or_default() * 1024, descriptors }
+}

@@ -1,0 +1,53 @@
+//! A proxy on every wire between a process and a node.
+
+use super::{GATES, Services, WORKERS};
+use anyhow::{Context, Result};
+use testbed::Proxy;
+
+/// All proxies.
+pub(crate) struct Wires {
+    /// By gate and broker node.
+    pub(crate) gate_broker: Vec<Vec<Proxy>>,
+    /// By worker and broker node.
+    pub(crate) worker_broker: Vec<Vec<Proxy>>,
+    /// By gate.
+    pub(crate) gate_redis: Vec<Proxy>,
+}
+
+impl Wires {
+    pub(crate) fn string(services: &Services) -> Result<Self> {
+        let brokers: Vec<&str> =
+            services.rabbitmq.iter().map(|node| authority(node.url())).collect::<Result<_>>()?;
+        let to_brokers = |count: usize| -> Result<Vec<Vec<Proxy>>> {
+            let one = || brokers.iter().map(|broker| Ok(Proxy::start(*broker)?)).collect();
+            (0..count).map(|_| one()).collect()
+        };
+        let redis = (0..GATES).map(|_| Ok(Proxy::start(services.redis.address())?)).collect::<Result<_>>()?;
+        Ok(Self { gate_broker: to_brokers(GATES)?, worker_broker: to_brokers(WORKERS)?, gate_redis: redis })
+    }
+
+    pub(crate) fn gate_urls(&self, gate: usize, vhost: &str) -> String {
+        urls(&self.gate_broker[gate], vhost, gate)
+    }
+
+    pub(crate) fn worker_urls(&self, worker: usize, vhost: &str) -> String {
+        urls(&self.worker_broker[worker], vhost, worker)
+    }
+
+    pub(crate) fn redis_url(&self, gate: usize) -> String {
+        format!("redis://{}", self.gate_redis[gate].address())
+    }
+}
+
+/// Not all processes begin with the same node.
+fn urls(proxies: &[Proxy], vhost: &str, first: usize) -> String {
+    let mut urls: Vec<String> =
+        proxies.iter().map(|proxy| format!("amqp://guest:guest@{}/{vhost}", proxy.address())).collect();
+    let count = urls.len();
+    urls.rotate_left(first % count);
+    urls.join(",")
+}
+
+fn authority(url: &str) -> Result<&str> {
+    url.rsplit_once('@').map(|(_, authority)| authority).context("a URL without a user")
+}

@@ -1,0 +1,175 @@
+//! One fault under load, from a fresh collection to the verdict of all checkers.
+
+mod aftermath;
+mod gathered;
+
+use crate::{
+    check::{self, Violation, bounds},
+    client::{Client, Request, Shared, answers},
+    deployment::{ADMIN_PASSWORD, DEADLINE, Deployment, GRACE},
+    history::Moment,
+    nemesis::Fault,
+    plan::{Dice, Plan},
+    report::Measured,
+};
+use anyhow::{Context, Result, ensure};
+use gathered::Gathered;
+use std::{
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Runtime, task::JoinSet};
+
+/// Few enough for two cores, enough for groups to gather.
+const CLIENTS: usize = 16;
+/// Acknowledged changes before the fault, and after every client has got one again.
+const WARM: u64 = 300;
+const COOL: u64 = 300;
+/// Without help.
+const RECOVERS_WITHIN: Duration = Duration::from_secs(60);
+const SERVES_WITHIN: Duration = Duration::from_secs(90);
+const INTERVAL: Duration = Duration::from_millis(10);
+/// Receipts without a key live for two minutes; margin included.
+const REMEMBERED: Duration = Duration::from_secs(105);
+
+/// One fault under load.
+pub(crate) struct Epoch<'a> {
+    pub(crate) deployment: &'a mut Deployment,
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) dice: Dice,
+    /// No other epoch of the deployment has it.
+    pub(crate) name: String,
+}
+
+impl Epoch<'_> {
+    /// Runs the fault, and says what came of it.
+    pub(crate) fn run(self, fault: &Fault) -> Result<Measured> {
+        let before = self.deployment.database().partitions()?;
+        let shared = self.open()?;
+        let clients = self.start_clients(&shared);
+        self.wait_for_progress(&shared, WARM).context("before the fault")?;
+        let began = shared.now();
+        self.deployment.excused.clear();
+        (fault.run)(self.deployment, &mut self.dice.apart(1 << 40)).context("doing it, or undoing it")?;
+        let healed = shared.now();
+        let recovery = self.wait_for_everybody(&shared, healed);
+        if recovery.is_some() {
+            self.wait_for_progress(&shared, COOL).context("after the fault")?;
+        }
+        shared.stopped.store(true, Ordering::Relaxed);
+        let seen = self.runtime.block_on(clients.join_all());
+        let mut gathered = Gathered::of(seen);
+        self.settle(&shared, &mut gathered);
+        let listed = self.look_again(&shared, &mut gathered)?;
+        self.wait_for_empty_queues()?;
+        let after = self.deployment.database().partitions()?;
+        let read_at = shared.now();
+        let table = self.deployment.database().read(&after.difference(&before).cloned().collect())?;
+        gathered.name_the_nameless(&table);
+        let remembered = read_at.saturating_sub(micros(REMEMBERED));
+        let mut violations = self.judge(&gathered, &table, remembered);
+        violations.extend(check::lists::check(&listed, &table));
+        if recovery.is_none() {
+            violations.push(Violation::other(format!("no recovery within {RECOVERS_WITHIN:?}")));
+        }
+        Ok(gathered.measure(fault.name, began, recovery, violations))
+    }
+
+    fn judge(&self, gathered: &Gathered, table: &check::rows::Table, remembered: Moment) -> Vec<Violation> {
+        let history = &gathered.history;
+        let mut violations = gathered.violations.clone();
+        for (record, operations) in &history.records {
+            violations.extend(check::linear::check(record, operations));
+            violations.extend(check::tags::check(record, operations));
+        }
+        violations.extend(check::rows::check(history, table));
+        violations.extend(check::receipts::check(history, table, remembered));
+        violations.extend(bounds::hangs(&gathered.slowest, DEADLINE + GRACE, &self.deployment.excused));
+        violations.extend(bounds::growth(&self.deployment.usages()));
+        violations
+    }
+
+    /// Logs in and creates a collection.
+    fn open(&self) -> Result<Arc<Shared>> {
+        let shared = Arc::new(Shared {
+            gates: self.deployment.addresses.clone(),
+            token: RwLock::default(),
+            records: format!("/v1/collections/{}/records", self.name),
+            name: self.name.clone(),
+            start: Instant::now(),
+            // Later than it may come, so that what comes too late is seen.
+            patience: DEADLINE + GRACE * 3,
+            stopped: AtomicBool::new(false),
+            acknowledged: AtomicU64::new(0),
+            progress: (0..CLIENTS).map(|_| AtomicU64::new(0)).collect(),
+        });
+        let mut client = Client::new(Arc::clone(&shared), CLIENTS);
+        let headers = "content-type: application/json\r\n".to_owned();
+        let body = format!(r#"{{"user":"admin","password":"{ADMIN_PASSWORD}"}}"#);
+        let log_in =
+            Request { method: "POST", path: "/v1/session".to_owned(), headers: headers.clone(), body };
+        let said = self.insist(&mut client, &log_in, 201)?;
+        *shared.token.write().map_err(|_| anyhow::anyhow!("poisoned"))? = answers::token_of(&said);
+        let path = format!("/v1/collections/{}", self.name);
+        let create = Request { method: "PUT", path, headers, body: "{}".to_owned() };
+        self.insist(&mut client, &create, 201)?;
+        Ok(shared)
+    }
+
+    /// Repeats a request until the service, which may still be coming up, does what is asked.
+    fn insist(&self, client: &mut Client, request: &Request, status: u16) -> Result<crate::http::Said> {
+        let end = Instant::now() + SERVES_WITHIN;
+        loop {
+            let said = self.runtime.block_on(client.exchange(request));
+            match said {
+                Ok(said) if said.status == status || said.status == 200 => return Ok(said),
+                said => {
+                    let told = said.map(|said| said.text());
+                    ensure!(Instant::now() < end, "{} {}: {told:?}", request.method, request.path);
+                }
+            }
+            client.move_on();
+            thread::sleep(INTERVAL * 10);
+        }
+    }
+
+    fn start_clients(&self, shared: &Arc<Shared>) -> JoinSet<crate::client::Seen> {
+        let mut clients = JoinSet::new();
+        for number in 1..=CLIENTS {
+            let client = Client::new(Arc::clone(shared), number);
+            let plan = Plan::new(&self.dice, u32::try_from(number).unwrap_or_default());
+            clients.spawn_on(client.work(plan), self.runtime.handle());
+        }
+        clients
+    }
+
+    fn wait_for_progress(&self, shared: &Shared, more: u64) -> Result<()> {
+        let goal = shared.acknowledged.load(Ordering::Relaxed) + more;
+        let end = Instant::now() + SERVES_WITHIN;
+        while shared.acknowledged.load(Ordering::Relaxed) < goal {
+            ensure!(Instant::now() < end, "no {more} acknowledged changes within {SERVES_WITHIN:?}");
+            thread::sleep(INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Waits until every client has had a change acknowledged that it asked for after `healed`.
+    fn wait_for_everybody(&self, shared: &Shared, healed: Moment) -> Option<Duration> {
+        let began = Instant::now();
+        while began.elapsed() < RECOVERS_WITHIN {
+            if shared.progress.iter().all(|progress| progress.load(Ordering::Relaxed) >= healed) {
+                return Some(began.elapsed());
+            }
+            thread::sleep(INTERVAL);
+        }
+        None
+    }
+}
+
+fn micros(duration: Duration) -> Moment {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,132 @@
+//! What is asked when all clients have stopped: what became of operations in doubt, and what is there now.
+
+use super::{
+    CLIENTS, Epoch,
+    gathered::{Gathered, Unsettled},
+};
+use crate::{
+    check::lists::Listed,
+    client::{Client, Request, Shared, answers},
+    history::{Asked, Manner, Operation, Told},
+};
+use anyhow::{Result, ensure};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Every operation in doubt is settled so soon after healing.
+const SETTLES_WITHIN: Duration = Duration::from_secs(30);
+/// A command that no worker finished waits in its queue for so long at most; and the broker counts with a delay.
+const EMPTY_WITHIN: Duration = Duration::from_secs(45);
+const COUNTED_EVERY: Duration = Duration::from_millis(1200);
+const INTERVAL: Duration = Duration::from_millis(50);
+
+impl Epoch<'_> {
+    /// Asks the addresses of operations in doubt until they tell.
+    pub(super) fn settle(&self, shared: &Arc<Shared>, gathered: &mut Gathered) {
+        let end = Instant::now() + SETTLES_WITHIN;
+        let waiting = std::mem::take(&mut gathered.unsettled);
+        let mut lanes: Vec<Vec<Unsettled>> = (0..CLIENTS).map(|_| Vec::new()).collect();
+        for (place, one) in waiting.into_iter().enumerate() {
+            lanes[place % CLIENTS].push(one);
+        }
+        let mut asking = tokio::task::JoinSet::new();
+        for (number, lane) in lanes.into_iter().enumerate() {
+            let client = Client::new(Arc::clone(shared), number + 1);
+            asking.spawn_on(settle_all(client, lane, end), self.runtime.handle());
+        }
+        for (settled, unsettled) in self.runtime.block_on(asking.join_all()) {
+            for (record, operation) in settled {
+                gathered.add(record, operation);
+            }
+            for one in &unsettled {
+                gathered.add(one.record.clone(), one.operation.clone());
+            }
+            gathered.unsettled.extend(unsettled);
+        }
+    }
+
+    /// Walks through the whole list, at each gate; what it shows is added to what was seen.
+    pub(super) fn look_again(&self, shared: &Arc<Shared>, gathered: &mut Gathered) -> Result<Vec<Listed>> {
+        let mut client = Client::new(Arc::clone(shared), CLIENTS);
+        let mut walks = Vec::new();
+        for _ in &shared.gates {
+            client.move_on();
+            walks.push(self.walk(shared, &mut client, gathered)?);
+        }
+        walks.dedup();
+        ensure!(walks.len() == 1, "two gates list different records when nothing changes any more");
+        Ok(walks.remove(0))
+    }
+
+    fn walk(&self, shared: &Shared, client: &mut Client, gathered: &mut Gathered) -> Result<Vec<Listed>> {
+        let (mut walked, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let suffix = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
+            let path = format!("{}?limit=1000{suffix}", shared.records);
+            let request = Request { method: "GET", path, headers: String::new(), body: String::new() };
+            let began = shared.now();
+            let said = self.insist(client, &request, 200)?;
+            let (page, _) = answers::listed(&said);
+            for one in &page {
+                let told = Told::Read(one.tag, one.content);
+                let (asked, manner) = (Asked::Read, Manner::Plain);
+                let operation = Operation { token: 0, asked, began, ended: shared.now(), told, manner };
+                gathered.add(Some(one.id.clone()), operation);
+            }
+            walked.extend(page);
+            cursor = answers::cursor(&said);
+            if cursor.is_none() {
+                return Ok(walked);
+            }
+        }
+    }
+
+    /// Every command has come to its end when no queue holds one, and none has become a dead letter.
+    pub(super) fn wait_for_empty_queues(&self) -> Result<()> {
+        let end = Instant::now() + EMPTY_WITHIN;
+        let mut empty_since = None;
+        loop {
+            let messages = self.deployment.messages().unwrap_or(u64::MAX);
+            if messages == 0 {
+                let since = *empty_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > COUNTED_EVERY {
+                    return Ok(());
+                }
+            } else {
+                empty_since = None;
+            }
+            ensure!(Instant::now() < end, "{messages} messages are left behind, or are dead letters");
+            thread::sleep(INTERVAL);
+        }
+    }
+}
+
+type Settled = (Vec<(Option<String>, Operation)>, Vec<Unsettled>);
+
+async fn settle_all(mut client: Client, waiting: Vec<Unsettled>, end: Instant) -> Settled {
+    let (mut settled, mut unsettled) = (Vec::new(), Vec::new());
+    for mut one in waiting {
+        let path = one.address.clone();
+        let request = Request { method: "GET", path, headers: String::new(), body: String::new() };
+        loop {
+            if let Ok(said) = client.exchange(&request).await
+                && let Some((told, record)) = answers::settled(&said)
+            {
+                one.operation.told = told;
+                one.operation.ended = client.shared.now();
+                settled.push((one.record.or(record), one.operation));
+                break;
+            }
+            if Instant::now() > end {
+                unsettled.push(one);
+                break;
+            }
+            client.move_on();
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+    (settled, unsettled)
+}

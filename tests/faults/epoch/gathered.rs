@@ -1,0 +1,110 @@
+//! What all clients of an epoch saw, record by record.
+
+use super::micros;
+use crate::{
+    check::{
+        Kind, Violation,
+        bounds::Slowest,
+        rows::{History, Table},
+    },
+    client::Seen,
+    history::{Manner, Moment, Operation, Told},
+    report::Measured,
+};
+use std::{collections::HashMap, time::Duration};
+
+/// An operation that its address may settle.
+pub(crate) struct Unsettled {
+    /// `None`: the service was to make one.
+    pub(crate) record: Option<String>,
+    pub(crate) operation: Operation,
+    pub(crate) address: String,
+}
+
+/// All that was seen.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    pub(crate) history: History,
+    pub(crate) unsettled: Vec<Unsettled>,
+    pub(crate) slowest: Vec<Slowest>,
+    pub(crate) violations: Vec<Violation>,
+    /// Operations whose client did not get a certain answer at first.
+    unknown: usize,
+}
+
+impl Gathered {
+    pub(crate) fn of(seen: Vec<Seen>) -> Self {
+        let mut gathered = Self::default();
+        for one in seen {
+            let mut addresses: HashMap<usize, String> = one.unsettled.into_iter().collect();
+            for (place, (record, operation)) in one.operations.into_iter().enumerate() {
+                gathered.unknown += usize::from(operation.told == Told::Unknown && !operation.is_read());
+                match addresses.remove(&place) {
+                    Some(address) => gathered.unsettled.push(Unsettled { record, operation, address }),
+                    None => gathered.add(record, operation),
+                }
+            }
+            gathered.slowest.extend(one.slowest);
+            gathered.violations.extend(one.violations);
+        }
+        gathered
+    }
+
+    pub(crate) fn add(&mut self, record: Option<String>, operation: Operation) {
+        match record {
+            Some(record) => self.history.records.entry(record).or_default().push(operation),
+            None => self.history.nameless.push(operation),
+        }
+    }
+
+    /// A create whose client never learned the id is found by what it wrote.
+    pub(crate) fn name_the_nameless(&mut self, table: &Table) {
+        let written = table.rows.iter();
+        let written: HashMap<u32, &String> =
+            written.filter_map(|(id, row)| Some((row.content?.whole, id))).collect();
+        for operation in std::mem::take(&mut self.history.nameless) {
+            let record = written.get(&operation.token).map(|id| (*id).clone());
+            self.add(record.filter(|_| operation.told == Told::Unknown), operation);
+        }
+    }
+
+    /// Counts.
+    pub(crate) fn measure(
+        self,
+        fault: &'static str,
+        began: Moment,
+        recovery: Option<Duration>,
+        violations: Vec<Violation>,
+    ) -> Measured {
+        let operations = self.history.records.values().flatten().chain(&self.history.nameless);
+        // What lists showed is no operation of its own.
+        let operations: Vec<&Operation> = operations.filter(|operation| operation.token != 0).collect();
+        let count = |counts: fn(&Operation) -> bool| operations.iter().filter(|one| counts(one)).count();
+        let of_kind = |kind| violations.iter().filter(|one| one.kind == kind).count();
+        Measured {
+            fault,
+            epochs: 1,
+            operations: operations.len(),
+            acknowledged: count(|one| one.told.is_success()),
+            failed: count(|one| matches!(one.told, Told::NotExecuted | Told::Closed)),
+            unknown: self.unknown,
+            unresolved: count(|one| one.told == Told::Unknown && one.manner == Manner::Keyed)
+                + self.unsettled.len(),
+            lost: of_kind(Kind::Lost),
+            twice: of_kind(Kind::Twice),
+            pause: pause(&operations, began),
+            recovery: recovery.unwrap_or(super::RECOVERS_WITHIN),
+            violations,
+        }
+    }
+}
+
+/// The longest time without an acknowledged change, from just before the fault on.
+fn pause(operations: &[&Operation], began: Moment) -> Duration {
+    let acknowledged = operations.iter().filter(|operation| operation.told.made().is_some());
+    let mut ends: Vec<Moment> = acknowledged.map(|operation| operation.ended).collect();
+    ends.sort_unstable();
+    let before = began.saturating_sub(micros(Duration::from_secs(1)));
+    let gaps = ends.windows(2).filter(|pair| pair[1] >= before).map(|pair| pair[1] - pair[0]);
+    Duration::from_micros(gaps.max().unwrap_or_default())
+}

@@ -1,0 +1,97 @@
+//! What came of the faults, in numbers.
+
+use crate::check::Violation;
+use anyhow::{Context, Result};
+use std::{collections::BTreeMap, env, fmt::Write, fs, time::Duration};
+
+/// Where the table goes, if anywhere.
+const REPORT: &str = "PENSTOCK_FAULTS_REPORT";
+
+/// What came of one fault, once or several times.
+#[derive(Clone, Debug)]
+pub(crate) struct Measured {
+    pub(crate) fault: &'static str,
+    pub(crate) epochs: usize,
+    pub(crate) operations: usize,
+    /// Said to be done.
+    pub(crate) acknowledged: usize,
+    /// Certainly without effect.
+    pub(crate) failed: usize,
+    /// Not certain at first.
+    pub(crate) unknown: usize,
+    /// Nor by the address of the operation within 30 s of healing.
+    pub(crate) unresolved: usize,
+    pub(crate) lost: usize,
+    pub(crate) twice: usize,
+    pub(crate) violations: Vec<Violation>,
+    /// The longest time without an acknowledged change.
+    pub(crate) pause: Duration,
+    /// From healing until every client had a change acknowledged again; the longest.
+    pub(crate) recovery: Duration,
+}
+
+/// Sums, fault by fault.
+#[derive(Debug, Default)]
+pub(crate) struct Report(BTreeMap<&'static str, Measured>);
+
+impl Measured {
+    fn add(&mut self, other: &Self) {
+        self.epochs += other.epochs;
+        self.operations += other.operations;
+        self.acknowledged += other.acknowledged;
+        self.failed += other.failed;
+        self.unknown += other.unknown;
+        self.unresolved += other.unresolved;
+        self.lost += other.lost;
+        self.twice += other.twice;
+        self.violations.extend_from_slice(&other.violations);
+        self.pause = self.pause.max(other.pause);
+        self.recovery = self.recovery.max(other.recovery);
+    }
+
+    /// A row of the table.
+    pub(crate) fn row(&self) -> String {
+        let Self {
+            fault, epochs, operations, acknowledged, failed, unknown, unresolved, lost, twice, ..
+        } = self;
+        let (violations, pause, recovery) =
+            (self.violations.len(), self.pause.as_secs_f32(), self.recovery.as_secs_f32());
+        format!(
+            "| {fault} | {epochs} | {operations} | {acknowledged} | {failed} | {unknown} | {unresolved} | {lost} \
+             | {twice} | {violations} | {pause:.1} s | {recovery:.1} s |"
+        )
+    }
+}
+
+impl Report {
+    /// Adds one, and writes the table anew where the environment says.
+    pub(crate) fn add(&mut self, measured: &Measured) -> Result<()> {
+        self.0.entry(measured.fault).and_modify(|sum| sum.add(measured)).or_insert_with(|| measured.clone());
+        match env::var_os(REPORT) {
+            Some(path) => {
+                fs::write(&path, self.table()).with_context(|| format!("writing {}", path.display()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// In Markdown.
+    pub(crate) fn table(&self) -> String {
+        let mut table = "| fault | times | operations | acknowledged | definite failures | unknown at first | unresolved \
+                         | lost | duplicate effects | violations | longest write pause | recovery |\n\
+                         |---|---|---|---|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
+        let mut all: Option<Measured> = None;
+        for measured in self.0.values() {
+            let _ = writeln!(table, "{}", measured.row());
+            match &mut all {
+                Some(all) => all.add(measured),
+                None => all = Some(Measured { fault: "all", ..measured.clone() }),
+            }
+        }
+        if let Some(all) = all {
+            let _ = writeln!(table, "{}", all.row());
+        }
+        table
+    }
+}
