@@ -47,6 +47,12 @@ impl Cassandra {
         Cluster::found(directory, Ipv4Addr::LOCALHOST)?.start(count)
     }
 
+    /// The same, but each node tells clients to come to another address than its own, 127.0.1.1 and so on: put a
+    /// [`Proxy`](crate::Proxy) there ([`Cassandra::front`]) before any client comes.
+    pub fn start_cluster_behind_fronts(directory: &Path, count: u8) -> Result<Vec<Self>> {
+        Cluster::found(directory, Ipv4Addr::LOCALHOST)?.behind(Ipv4Addr::new(127, 0, 1, 1)).start(count)
+    }
+
     /// Starts another node that joins the cluster of this one, which must be up: it streams its share of the data and
     /// returns when both see each other as up. Its address is the next one. One at a time, as Cassandra wants it.
     pub fn join(&self) -> Result<Self> {
@@ -72,6 +78,14 @@ impl Cassandra {
             move |_| answers(address).unwrap_or_default(),
         )?;
         Ok(Self { node, address, installation, cluster })
+    }
+
+    /// Where it tells clients to find it.
+    pub fn front(&self) -> SocketAddr {
+        match self.address {
+            SocketAddr::V4(own) => SocketAddr::from((self.cluster.front_of(*own.ip()), own.port())),
+            SocketAddr::V6(_) => self.address,
+        }
     }
 
     /// Where it listens for CQL.

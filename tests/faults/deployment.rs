@@ -55,7 +55,7 @@ impl Deployment {
         let ports: Vec<Port> = (0..GATES).map(|_| Port::reserve()).collect::<Result<_, _>>()?;
         let addresses: Vec<SocketAddr> =
             ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
-        let workers = (0..WORKERS).map(|number| worker(&stage, &services, &wires, number, extra)).collect();
+        let workers = (0..WORKERS).map(|number| worker(&stage, &wires, number, extra)).collect();
         let gates = addresses.iter().enumerate();
         let gates = gates.map(|(number, address)| gate(&stage, &wires, number, *address, extra)).collect();
         let mut deployment =
@@ -85,22 +85,19 @@ impl Deployment {
         Ok(commands.map(|queue| queue.messages.max(queue.ready)).sum())
     }
 
-    pub(crate) fn vhost() -> &'static str {
-        VHOST
-    }
-
     /// Lets a fault last.
     pub(crate) fn wait(&self, duration: Duration) {
         thread::sleep(duration);
     }
 }
 
-fn worker(stage: &Stage, services: &Services, wires: &Wires, number: usize, extra: &Extra) -> Server {
+fn worker(stage: &Stage, wires: &Wires, number: usize, extra: &Extra) -> Server {
     let name = format!("worker-{number}");
     let mut variables = variables([
         ("AMQP_URLS", wires.worker_urls(number, VHOST)),
-        ("CASSANDRA", services.contact_points().join(",")),
+        ("CASSANDRA", wires.contact_points()),
         ("CASSANDRA_KEYSPACE", KEYSPACE.to_owned()),
+        ("CASSANDRA_REPLICATION", "3".to_owned()),
         ("WORKER_NAME", name.clone()),
         ("RUST_LOG", "warn,storage_worker=info".to_owned()),
     ]);

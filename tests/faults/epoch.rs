@@ -48,8 +48,9 @@ pub(crate) struct Epoch<'a> {
 impl Epoch<'_> {
     /// Runs the fault, and says what came of it.
     pub(crate) fn run(self, fault: &Fault) -> Result<Measured> {
-        let before = self.deployment.database().partitions()?;
         let shared = self.open()?;
+        // What appears from here on is the new collection's.
+        let before = self.deployment.database().partitions()?;
         let clients = self.start_clients(&shared);
         self.wait_for_progress(&shared, WARM).context("before the fault")?;
         let began = shared.now();

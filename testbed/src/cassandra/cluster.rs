@@ -27,6 +27,8 @@ pub(super) struct Cluster {
     native: Port,
     storage: Port,
     nodes: AtomicU8,
+    /// Where clients are told to find the seed, and the others behind it.
+    front: Ipv4Addr,
 }
 
 impl Cluster {
@@ -34,7 +36,19 @@ impl Cluster {
     pub(super) fn found(directory: &Path, seed: Ipv4Addr) -> Result<Self> {
         // A port is reserved on all addresses.
         let (native, storage) = (Port::reserve()?, Port::reserve()?);
-        Ok(Self { directory: directory.to_owned(), seed, native, storage, nodes: AtomicU8::new(0) })
+        Ok(Self {
+            directory: directory.to_owned(),
+            seed,
+            native,
+            storage,
+            nodes: AtomicU8::new(0),
+            front: seed,
+        })
+    }
+
+    /// The same, but nodes tell clients other addresses than their own: this one and those that follow it.
+    pub(super) fn behind(self, front: Ipv4Addr) -> Self {
+        Self { front, ..self }
     }
 
     /// Starts its first `count` nodes.
@@ -60,6 +74,11 @@ impl Cluster {
     pub(super) fn next_address(&self) -> Ipv4Addr {
         let earlier = self.nodes.fetch_add(1, Ordering::Relaxed);
         Ipv4Addr::from(u32::from(self.seed) + u32::from(earlier))
+    }
+
+    /// What the node on `address` tells clients.
+    pub(super) fn front_of(&self, address: Ipv4Addr) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(address) - u32::from(self.seed) + u32::from(self.front))
     }
 
     pub(super) fn directory(&self) -> &Path {

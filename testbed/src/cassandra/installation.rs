@@ -116,6 +116,7 @@ fn conduct(cluster: &Cluster, address: Ipv4Addr, membership: Membership) -> Vec<
         ("endpoint_snitch", "GossipingPropertyFileSnitch".to_owned()),
         ("listen_address", address.to_string()),
         ("rpc_address", address.to_string()),
+        ("broadcast_rpc_address", cluster.front_of(address).to_string()),
         ("native_transport_port", cluster.native_port().to_string()),
         ("storage_port", cluster.storage_port().to_string()),
         (

@@ -16,7 +16,7 @@ impl Services {
     pub(crate) fn start(directory: &Path) -> Result<Self> {
         thread::scope(|scope| {
             let rabbitmq = scope.spawn(|| RabbitMq::start_cluster(directory, 3));
-            let cassandra = scope.spawn(|| Cassandra::start(directory).map(|node| vec![node]));
+            let cassandra = scope.spawn(|| Cassandra::start_cluster_behind_fronts(directory, 3));
             let redis = Redis::start(directory, Persistence::AppendOnlyFile);
             let died = |_| anyhow!("a start panicked");
             Ok(Self {
@@ -30,10 +30,5 @@ impl Services {
     /// The broker, through its first node.
     pub(crate) fn broker(&self) -> &Broker {
         self.rabbitmq[0].broker()
-    }
-
-    /// Where workers find Cassandra.
-    pub(crate) fn contact_points(&self) -> Vec<String> {
-        self.cassandra.iter().map(|node| node.address().to_string()).collect()
     }
 }

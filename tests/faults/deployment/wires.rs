@@ -12,6 +12,8 @@ pub(crate) struct Wires {
     pub(crate) worker_broker: Vec<Vec<Proxy>>,
     /// By gate.
     pub(crate) gate_redis: Vec<Proxy>,
+    /// By node; nodes send the driver here, so all workers come this way.
+    pub(crate) worker_cassandra: Vec<Proxy>,
 }
 
 impl Wires {
@@ -23,7 +25,14 @@ impl Wires {
             (0..count).map(|_| one()).collect()
         };
         let redis = (0..GATES).map(|_| Ok(Proxy::start(services.redis.address())?)).collect::<Result<_>>()?;
-        Ok(Self { gate_broker: to_brokers(GATES)?, worker_broker: to_brokers(WORKERS)?, gate_redis: redis })
+        let cassandra = services.cassandra.iter();
+        let cassandra = cassandra.map(|node| Ok(Proxy::start_on(node.front(), node.address())?));
+        Ok(Self {
+            gate_broker: to_brokers(GATES)?,
+            worker_broker: to_brokers(WORKERS)?,
+            gate_redis: redis,
+            worker_cassandra: cassandra.collect::<Result<_>>()?,
+        })
     }
 
     pub(crate) fn gate_urls(&self, gate: usize, vhost: &str) -> String {
@@ -32,6 +41,13 @@ impl Wires {
 
     pub(crate) fn worker_urls(&self, worker: usize, vhost: &str) -> String {
         urls(&self.worker_broker[worker], vhost, worker)
+    }
+
+    /// Where workers find Cassandra.
+    pub(crate) fn contact_points(&self) -> String {
+        let fronts: Vec<String> =
+            self.worker_cassandra.iter().map(|proxy| proxy.address().to_string()).collect();
+        fronts.join(",")
     }
 
     pub(crate) fn redis_url(&self, gate: usize) -> String {
