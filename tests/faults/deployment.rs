@@ -10,8 +10,15 @@ use crate::{
 };
 use anyhow::Result;
 pub(crate) use services::Services;
-use std::{fs, net::SocketAddr, process::Command, sync::Arc, thread, time::Duration};
-use testbed::Port;
+use std::{
+    fs,
+    net::SocketAddr,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+use testbed::{Node, Port};
 pub(crate) use wires::Wires;
 
 pub(crate) const ADMIN_PASSWORD: &str = "the admin of the fault suite";
@@ -24,7 +31,7 @@ pub(crate) const WORKERS: usize = 2;
 const PASSWORD_FILE: &str = "admin-password";
 const KEYS_FILE: &str = "signing-keys";
 const SIGNING_KEYS: &str = "a key of the fault suite, as long as it must be\n";
-const VHOST: &str = "faults";
+pub(crate) const VHOST: &str = "faults";
 const KEYSPACE: &str = "faults";
 
 /// A running deployment. Dropping it kills all of it.
@@ -37,11 +44,19 @@ pub(crate) struct Deployment {
     /// Gates whose clients may wait longer: a fault stopped or silenced them.
     pub(crate) excused: Vec<usize>,
     pub(crate) stage: Stage,
+    /// What each worker is started with besides its configuration, next time.
+    armed: Vec<Armed>,
     _ports: Vec<Port>,
 }
 
 /// What processes are started with besides their configuration.
 pub(crate) type Extra = Vec<(String, String)>;
+
+/// The same, to be changed while the deployment runs.
+type Armed = Arc<Mutex<Extra>>;
+
+/// Which failpoints of a process do what.
+const FAILPOINTS: &str = "FAILPOINTS";
 
 impl Deployment {
     /// Starts everything, and returns when it serves.
@@ -55,11 +70,23 @@ impl Deployment {
         let ports: Vec<Port> = (0..GATES).map(|_| Port::reserve()).collect::<Result<_, _>>()?;
         let addresses: Vec<SocketAddr> =
             ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
-        let workers = (0..WORKERS).map(|number| worker(&stage, &wires, number, extra)).collect();
+        let armed: Vec<Armed> = (0..WORKERS).map(|_| Arc::new(Mutex::new(extra.clone()))).collect();
+        let workers = armed.iter().enumerate();
+        let workers =
+            workers.map(|(number, armed)| worker(&stage, &wires, number, Arc::clone(armed))).collect();
         let gates = addresses.iter().enumerate();
         let gates = gates.map(|(number, address)| gate(&stage, &wires, number, *address, extra)).collect();
-        let mut deployment =
-            Self { gates, workers, wires, services, addresses, excused: Vec::new(), stage, _ports: ports };
+        let mut deployment = Self {
+            gates,
+            workers,
+            wires,
+            services,
+            addresses,
+            excused: Vec::new(),
+            stage,
+            armed,
+            _ports: ports,
+        };
         deployment.workers.iter_mut().chain(&mut deployment.gates).for_each(Server::wait_ready);
         Ok(deployment)
     }
@@ -85,15 +112,29 @@ impl Deployment {
         Ok(commands.map(|queue| queue.messages.max(queue.ready)).sum())
     }
 
+    /// Starts a worker with a failpoint from now on.
+    pub(crate) fn arm(&self, worker: usize, failpoint: &str) {
+        self.extra(worker, |extra| extra.push((FAILPOINTS.to_owned(), failpoint.to_owned())));
+    }
+
+    /// Starts it without it from now on.
+    pub(crate) fn disarm(&self, worker: usize) {
+        self.extra(worker, |extra| drop(extra.pop()));
+    }
+
+    fn extra(&self, worker: usize, change: impl FnOnce(&mut Extra)) {
+        change(&mut self.armed[worker].lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Lets a fault last.
     pub(crate) fn wait(&self, duration: Duration) {
         thread::sleep(duration);
     }
 }
 
-fn worker(stage: &Stage, wires: &Wires, number: usize, extra: &Extra) -> Server {
+fn worker(stage: &Stage, wires: &Wires, number: usize, armed: Armed) -> Server {
     let name = format!("worker-{number}");
-    let mut variables = variables([
+    let variables = variables([
         ("AMQP_URLS", wires.worker_urls(number, VHOST)),
         ("CASSANDRA", wires.contact_points()),
         ("CASSANDRA_KEYSPACE", KEYSPACE.to_owned()),
@@ -101,13 +142,12 @@ fn worker(stage: &Stage, wires: &Wires, number: usize, extra: &Extra) -> Server 
         ("WORKER_NAME", name.clone()),
         ("RUST_LOG", "warn,storage_worker=info".to_owned()),
     ]);
-    variables.extend(extra.iter().cloned());
-    Server::launch(stage, &name, Ready::Line("\"consuming\""), launch("storage-worker", Arc::new(variables)))
+    Server::launch(stage, &name, Ready::Line("\"consuming\""), launch("storage-worker", variables, armed))
 }
 
 fn gate(stage: &Stage, wires: &Wires, number: usize, address: SocketAddr, extra: &Extra) -> Server {
     let name = format!("gate-{number}");
-    let mut variables = variables([
+    let variables = variables([
         ("GATE_BIND", address.to_string()),
         ("GATE_NAME", name.clone()),
         ("AMQP_URLS", wires.gate_urls(number, VHOST)),
@@ -116,20 +156,34 @@ fn gate(stage: &Stage, wires: &Wires, number: usize, address: SocketAddr, extra:
         ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
         ("RUST_LOG", "warn".to_owned()),
     ]);
-    variables.extend(extra.iter().cloned());
-    Server::launch(stage, &name, Ready::Readyz(address), launch("gate", Arc::new(variables)))
+    let armed = Arc::new(Mutex::new(extra.clone()));
+    Server::launch(stage, &name, Ready::Readyz(address), launch("gate", variables, armed))
 }
 
 fn variables<const N: usize>(variables: [(&str, String); N]) -> Extra {
     variables.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }
 
-fn launch(program: &'static str, variables: Arc<Extra>) -> impl Fn() -> Command + Send + Sync + 'static {
+fn launch(
+    program: &'static str,
+    variables: Extra,
+    armed: Armed,
+) -> impl Fn() -> Command + Send + Sync + 'static {
     move || {
         let mut command = binary(program);
-        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let armed = armed.lock().unwrap_or_else(PoisonError::into_inner);
+        command.envs(variables.iter().chain(armed.iter()).map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// Starts nodes at the same time: those of a cluster wait for each other.
+pub(crate) fn restart_together<'a>(nodes: impl Iterator<Item = &'a mut Node>) -> Result<()> {
+    thread::scope(|scope| {
+        let restarts: Vec<_> = nodes.map(|node| scope.spawn(|| node.restart())).collect();
+        let mut restarts = restarts.into_iter();
+        restarts.try_for_each(|restart| restart.join().map_err(|_| anyhow::anyhow!("a restart panicked"))?)
+    })
 }
 
 /// From `/proc` (proc(5)); a process that is gone holds nothing.

@@ -25,7 +25,7 @@ use std::{
 use tokio::{runtime::Runtime, task::JoinSet};
 
 /// Few enough for two cores, enough for groups to gather.
-const CLIENTS: usize = 16;
+const CLIENTS: usize = 40;
 /// Acknowledged changes before the fault, and after every client has got one again.
 const WARM: u64 = 300;
 const COOL: u64 = 300;
@@ -55,7 +55,7 @@ impl Epoch<'_> {
         self.wait_for_progress(&shared, WARM).context("before the fault")?;
         let began = shared.now();
         self.deployment.excused.clear();
-        (fault.run)(self.deployment, &mut self.dice.apart(1 << 40)).context("doing it, or undoing it")?;
+        fault.run(self.deployment, &mut self.dice.apart(1 << 40)).context("doing it, or undoing it")?;
         let healed = shared.now();
         let recovery = self.wait_for_everybody(&shared, healed);
         if recovery.is_some() {

@@ -5,6 +5,7 @@ mod binaries;
 #[expect(dead_code, reason = "scenarios tidy up with it")]
 #[path = "../harness/cql.rs"]
 mod cql;
+#[expect(dead_code, reason = "scenarios read what processes say")]
 #[path = "../harness/server.rs"]
 mod server;
 #[path = "../harness/stage.rs"]

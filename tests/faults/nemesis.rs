@@ -1,21 +1,79 @@
 //! What breaks. Each fault does its harm, lasts, and undoes it; what comes back must come back by itself.
 
+mod brokers;
+mod databases;
+mod failpoints;
+mod pairs;
 mod processes;
+mod redis;
+mod wires;
 
 use crate::{deployment::Deployment, plan::Dice};
 use anyhow::Result;
+use std::time::Duration;
 
 /// Something that breaks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     /// As it stands in reports.
     pub(crate) name: &'static str,
+    /// What it breaks: two faults of one party are not done at the same time.
+    party: Party,
+    /// Does the harm.
+    begin: Begin,
+    /// How long it lasts.
+    lasts: Duration,
+}
+
+type Begin = fn(&mut Deployment, &mut Dice) -> Result<Undo>;
+/// Undoes the harm; returns when it is undone.
+type Undo = Box<dyn FnOnce(&mut Deployment) -> Result<()>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Party {
+    Gates,
+    Workers,
+    Brokers,
+    Databases,
+    Sessions,
+    Wires,
+    /// It takes long, or the whole deployment: never one of a pair.
+    All,
+}
+
+impl Fault {
+    const fn new(name: &'static str, party: Party, seconds: u64, begin: Begin) -> Self {
+        Self { name, party, begin, lasts: Duration::from_secs(seconds) }
+    }
+
     /// Returns when the harm is undone.
-    pub(crate) run: fn(&mut Deployment, &mut Dice) -> Result<()>,
+    pub(crate) fn run(&self, deployment: &mut Deployment, dice: &mut Dice) -> Result<()> {
+        let undo = (self.begin)(deployment, dice)?;
+        deployment.wait(self.lasts);
+        undo(deployment)
+    }
 }
 
 /// All of them.
 pub(crate) fn all() -> Vec<Fault> {
-    let themes = [processes::all()];
+    let themes = [
+        processes::all(),
+        failpoints::all(),
+        brokers::all(),
+        databases::all(),
+        redis::all(),
+        wires::all(),
+        pairs::all(),
+    ];
     themes.into_iter().flatten().collect()
+}
+
+/// One of so many.
+fn pick(dice: &mut Dice, count: usize) -> usize {
+    usize::try_from(dice.roll(count as u64)).unwrap_or_default()
+}
+
+/// A harm that undoes itself.
+fn nothing_to_undo() -> Undo {
+    Box::new(|_| Ok(()))
 }

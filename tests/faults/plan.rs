@@ -133,8 +133,3 @@ impl Iterator for Plan {
         (self.count < TOKENS_OF_ONE).then_some(Step { token, verb, sending, moves })
     }
 }
-
-/// Whose operation wrote this.
-pub(crate) fn client_of(token: Token) -> Token {
-    token / TOKENS_OF_ONE
-}

@@ -1,8 +1,15 @@
 //! The clusters below a deployment.
 
-use anyhow::{Result, anyhow};
-use std::{path::Path, thread};
+use anyhow::{Result, anyhow, ensure};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 use testbed::{Broker, Cassandra, Persistence, RabbitMq, Redis};
+
+/// Gossip goes round once a second.
+const UP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Three nodes of each.
 pub(crate) struct Services {
@@ -25,6 +32,25 @@ impl Services {
                 redis: redis?,
             })
         })
+    }
+
+    /// Waits until all nodes of Cassandra see all as up.
+    pub(crate) fn wait_for_cassandra(&self) -> Result<()> {
+        let end = Instant::now() + UP_WITHIN;
+        let all_up = || -> Result<bool> {
+            let mut up = 0;
+            for node in &self.cassandra {
+                up += node.nodetool(&["status"])?.matches("UN  ").count();
+            }
+            Ok(up == self.cassandra.len() * self.cassandra.len())
+        };
+        while !all_up()? {
+            ensure!(
+                Instant::now() < end,
+                "the nodes of Cassandra do not see each other within {UP_WITHIN:?}"
+            );
+        }
+        Ok(())
     }
 
     /// The broker, through its first node.

@@ -43,6 +43,12 @@ impl Wires {
         urls(&self.worker_broker[worker], vhost, worker)
     }
 
+    /// Every one.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Proxy> {
+        let to_brokers = self.gate_broker.iter().chain(&self.worker_broker).flatten();
+        to_brokers.chain(&self.gate_redis).chain(&self.worker_cassandra)
+    }
+
     /// Where workers find Cassandra.
     pub(crate) fn contact_points(&self) -> String {
         let fronts: Vec<String> =

@@ -1,70 +1,80 @@
 //! Gates and storage workers die and freeze.
 
-use super::Fault;
+use super::{Fault, Party, Undo, nothing_to_undo, pick};
 use crate::{
     deployment::{DEADLINE, Deployment, GATES, WORKERS},
-    harness::Server,
     plan::Dice,
 };
 use anyhow::Result;
-use std::time::Duration;
 
-/// Longer than any command may take, and than it takes to notice.
-const BEYOND_DEADLINE: Duration = Duration::from_secs(DEADLINE.as_secs() + 3);
+/// Longer than any command may take, and than it takes to notice, in seconds.
+pub(super) const BEYOND_DEADLINE: u64 = DEADLINE.as_secs() + 3;
+/// What is killed stays away for so long.
+pub(super) const AWAY: u64 = 2;
 
 pub(super) fn all() -> Vec<Fault> {
     vec![
-        Fault { name: "nothing", run: |deployment, _| calm(deployment) },
-        Fault { name: "gate-killed", run: gate_killed },
-        Fault { name: "gate-frozen", run: gate_frozen },
-        Fault { name: "worker-killed", run: worker_killed },
-        Fault { name: "worker-frozen", run: worker_frozen },
+        // What all others are compared with.
+        Fault::new("nothing", Party::All, AWAY, |_, _| Ok(nothing_to_undo())),
+        Fault::new("gate-killed", Party::Gates, AWAY, kill_gate),
+        Fault::new("gate-frozen", Party::Gates, BEYOND_DEADLINE, freeze_gate),
+        Fault::new("gate-stopped", Party::Gates, 0, stop_gate),
+        Fault::new("worker-killed", Party::Workers, AWAY, kill_worker),
+        Fault::new("worker-frozen", Party::Workers, BEYOND_DEADLINE, freeze_worker),
+        Fault::new("workers-all-killed", Party::Workers, AWAY, kill_all_workers),
     ]
 }
 
-/// What all others are compared with.
-#[expect(clippy::unnecessary_wraps, reason = "a fault like the others")]
-fn calm(deployment: &Deployment) -> Result<()> {
-    deployment.wait(Duration::from_secs(2));
-    Ok(())
-}
-
-fn gate_killed(deployment: &mut Deployment, dice: &mut Dice) -> Result<()> {
+fn kill_gate(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let gate = pick(dice, GATES);
     deployment.gates[gate].kill();
-    deployment.wait(Duration::from_secs(2));
-    deployment.gates[gate].restart();
-    Ok(())
+    Ok(Box::new(move |deployment| {
+        deployment.gates[gate].restart();
+        Ok(())
+    }))
 }
 
-fn gate_frozen(deployment: &mut Deployment, dice: &mut Dice) -> Result<()> {
+fn freeze_gate(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let gate = pick(dice, GATES);
     deployment.excused.push(gate);
-    freeze(deployment, |deployment| &mut deployment.gates[gate]);
-    Ok(())
+    deployment.gates[gate].freeze();
+    Ok(Box::new(move |deployment| {
+        deployment.gates[gate].thaw();
+        Ok(())
+    }))
 }
 
-fn worker_killed(deployment: &mut Deployment, dice: &mut Dice) -> Result<()> {
+/// A rolling update of one: nobody may notice.
+fn stop_gate(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    let gate = &mut deployment.gates[pick(dice, GATES)];
+    gate.signal(testbed::Signal::TERM);
+    gate.wait_exit();
+    gate.restart();
+    Ok(nothing_to_undo())
+}
+
+fn kill_worker(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let worker = pick(dice, WORKERS);
     deployment.workers[worker].kill();
-    deployment.wait(Duration::from_secs(2));
-    deployment.workers[worker].restart();
-    Ok(())
+    Ok(Box::new(move |deployment| {
+        deployment.workers[worker].restart();
+        Ok(())
+    }))
 }
 
-fn worker_frozen(deployment: &mut Deployment, dice: &mut Dice) -> Result<()> {
+fn freeze_worker(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let worker = pick(dice, WORKERS);
-    freeze(deployment, |deployment| &mut deployment.workers[worker]);
-    Ok(())
+    deployment.workers[worker].freeze();
+    Ok(Box::new(move |deployment| {
+        deployment.workers[worker].thaw();
+        Ok(())
+    }))
 }
 
-fn freeze(deployment: &mut Deployment, server: impl Fn(&mut Deployment) -> &mut Server) {
-    server(deployment).freeze();
-    deployment.wait(BEYOND_DEADLINE);
-    server(deployment).thaw();
-}
-
-/// One of so many.
-pub(super) fn pick(dice: &mut Dice, count: usize) -> usize {
-    usize::try_from(dice.roll(count as u64)).unwrap_or_default()
+fn kill_all_workers(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
+    deployment.workers.iter_mut().for_each(crate::harness::Server::kill);
+    Ok(Box::new(|deployment| {
+        deployment.workers.iter_mut().for_each(crate::harness::Server::restart);
+        Ok(())
+    }))
 }

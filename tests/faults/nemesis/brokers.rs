@@ -1,0 +1,97 @@
+//! RabbitMQ loses nodes, blocks, and loses queues. Leaders are spread: each node leads a third of the write queues.
+
+use super::{
+    Fault, Party, Undo, nothing_to_undo, pick,
+    processes::{AWAY, BEYOND_DEADLINE},
+};
+use crate::{
+    deployment::{Deployment, VHOST, restart_together},
+    plan::Dice,
+};
+use anyhow::{Context, Result};
+
+const WRITE_QUEUES: u64 = 16;
+const READ_QUEUES: u64 = 4;
+
+pub(super) fn all() -> Vec<Fault> {
+    vec![
+        Fault::new("broker-killed", Party::Brokers, AWAY, kill_one),
+        Fault::new("broker-frozen", Party::Brokers, BEYOND_DEADLINE, freeze_one),
+        Fault::new("broker-majority-killed", Party::Brokers, AWAY, kill_majority),
+        Fault::new("broker-all-killed", Party::All, AWAY, kill_all),
+        Fault::new("broker-rolling-restart", Party::All, 0, restart_one_by_one),
+        Fault::new("broker-memory-alarm", Party::Brokers, 4, raise_memory_alarm),
+        Fault::new("broker-disk-alarm", Party::Brokers, 4, raise_disk_alarm),
+        Fault::new("write-queue-deleted", Party::Brokers, AWAY, delete_write_queue),
+        Fault::new("read-queue-deleted", Party::Brokers, AWAY, delete_read_queue),
+    ]
+}
+
+fn kill_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    let node = pick(dice, deployment.services.rabbitmq.len());
+    deployment.services.rabbitmq[node].kill();
+    Ok(Box::new(move |deployment| deployment.services.rabbitmq[node].restart()))
+}
+
+fn freeze_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    let node = pick(dice, deployment.services.rabbitmq.len());
+    deployment.services.rabbitmq[node].freeze()?;
+    Ok(Box::new(move |deployment| deployment.services.rabbitmq[node].thaw()))
+}
+
+fn kill_majority(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    let nodes = &mut deployment.services.rabbitmq;
+    let survivor = pick(dice, nodes.len());
+    let victims = nodes.iter_mut().enumerate().filter(|(node, _)| *node != survivor);
+    victims.for_each(|(_, node)| node.kill());
+    Ok(Box::new(move |deployment| {
+        let nodes = deployment.services.rabbitmq.iter_mut().enumerate();
+        restart_together(nodes.filter(|(node, _)| *node != survivor).map(|(_, node)| &mut **node))
+    }))
+}
+
+fn kill_all(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
+    deployment.services.rabbitmq.iter_mut().for_each(|node| node.kill());
+    Ok(Box::new(|deployment| {
+        restart_together(deployment.services.rabbitmq.iter_mut().map(|node| &mut **node))
+    }))
+}
+
+fn restart_one_by_one(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
+    for node in &mut deployment.services.rabbitmq {
+        node.stop()?;
+        node.restart()?;
+    }
+    Ok(nothing_to_undo())
+}
+
+fn raise_memory_alarm(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    let node = pick(dice, deployment.services.rabbitmq.len());
+    deployment.services.rabbitmq[node].ctl(&["set_vm_memory_high_watermark", "absolute", "1MB"])?;
+    Ok(Box::new(move |deployment| {
+        let done = deployment.services.rabbitmq[node].ctl(&["set_vm_memory_high_watermark", "0.6"]);
+        done.map(drop)
+    }))
+}
+
+fn raise_disk_alarm(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    let node = pick(dice, deployment.services.rabbitmq.len());
+    deployment.services.rabbitmq[node].ctl(&["set_disk_free_limit", "900TB"])?;
+    Ok(Box::new(move |deployment| {
+        deployment.services.rabbitmq[node].ctl(&["set_disk_free_limit", "64MB"]).map(drop)
+    }))
+}
+
+fn delete_write_queue(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    delete(deployment, &format!("penstock.write.{}", dice.roll(WRITE_QUEUES)))
+}
+
+fn delete_read_queue(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    delete(deployment, &format!("penstock.read.{}", dice.roll(READ_QUEUES)))
+}
+
+fn delete(deployment: &Deployment, queue: &str) -> Result<Undo> {
+    let deleted = deployment.services.broker().delete(&format!("/api/queues/{VHOST}/{queue}"));
+    deleted.with_context(|| format!("deleting {queue}"))?;
+    Ok(nothing_to_undo())
+}

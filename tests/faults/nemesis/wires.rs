@@ -1,0 +1,95 @@
+//! The network between any two parties is cut, silent, deaf one way, slow or lossy.
+
+use super::{Fault, Party, Undo, pick};
+use crate::{
+    deployment::{DEADLINE, Deployment, GATES, WORKERS, Wires},
+    plan::Dice,
+};
+use anyhow::Result;
+use std::time::Duration;
+use testbed::Proxy;
+
+/// How long one direction stays silent, and for how long connections cannot be made.
+const ONE_WAY: Duration = Duration::from_secs(5);
+const CUT: Duration = Duration::from_secs(2);
+/// Longer than two heartbeats, in seconds.
+const SILENT: u64 = DEADLINE.as_secs() + 2;
+const DELAY: Duration = Duration::from_millis(20);
+/// A lost packet: now and then, and what TCP takes to send it again.
+const LOST_ONE_IN: usize = 40;
+const SENT_AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+pub(super) fn all() -> Vec<Fault> {
+    let cut = |name, begin| Fault::new(name, Party::Wires, CUT.as_secs(), begin);
+    let silent = |name, begin| Fault::new(name, Party::Wires, SILENT, begin);
+    vec![
+        cut("gate-broker-cut", |deployment, dice| torn(deployment, gate_broker(dice))),
+        silent("gate-broker-silent", |deployment, dice| silenced(deployment, gate_broker(dice))),
+        cut("worker-broker-cut", |deployment, dice| torn(deployment, worker_broker(dice))),
+        silent("worker-broker-silent", |deployment, dice| silenced(deployment, worker_broker(dice))),
+        cut("worker-cassandra-cut", |deployment, dice| torn(deployment, worker_cassandra(dice))),
+        silent("worker-cassandra-silent", |deployment, dice| silenced(deployment, worker_cassandra(dice))),
+        cut("gate-redis-cut", |deployment, dice| torn(deployment, gate_redis(dice))),
+        silent("gate-redis-silent", |deployment, dice| silenced(deployment, gate_redis(dice))),
+        Fault::new("wires-slow", Party::Wires, 6, |deployment, _| {
+            disturbed(deployment, |wire| wire.delay(DELAY))
+        }),
+        Fault::new("wires-lossy", Party::Wires, 6, |deployment, _| {
+            disturbed(deployment, |wire| wire.stall(LOST_ONE_IN, SENT_AGAIN_AFTER))
+        }),
+    ]
+}
+
+/// Some wires of a deployment.
+type Chosen = Box<dyn Fn(&Wires) -> Vec<&Proxy>>;
+
+fn gate_broker(dice: &mut Dice) -> Chosen {
+    let gate = pick(dice, GATES);
+    Box::new(move |wires| wires.gate_broker[gate].iter().collect())
+}
+
+fn worker_broker(dice: &mut Dice) -> Chosen {
+    let worker = pick(dice, WORKERS);
+    Box::new(move |wires| wires.worker_broker[worker].iter().collect())
+}
+
+/// One node of three: all workers must do with the others.
+fn worker_cassandra(dice: &mut Dice) -> Chosen {
+    let node = pick(dice, 3);
+    Box::new(move |wires| vec![&wires.worker_cassandra[node]])
+}
+
+fn gate_redis(dice: &mut Dice) -> Chosen {
+    let gate = pick(dice, GATES);
+    Box::new(move |wires| vec![&wires.gate_redis[gate]])
+}
+
+/// First what one side says is not heard, then what the other says, then all connections are closed.
+#[expect(clippy::unnecessary_wraps, reason = "a harm like the others")]
+fn torn(deployment: &mut Deployment, chosen: Chosen) -> Result<Undo> {
+    chosen(&deployment.wires).into_iter().for_each(Proxy::block_to_client);
+    deployment.wait(ONE_WAY);
+    chosen(&deployment.wires).into_iter().for_each(Proxy::block_to_server);
+    deployment.wait(ONE_WAY);
+    chosen(&deployment.wires).into_iter().for_each(Proxy::cut);
+    Ok(restored(chosen))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a harm like the others")]
+fn silenced(deployment: &mut Deployment, chosen: Chosen) -> Result<Undo> {
+    chosen(&deployment.wires).into_iter().for_each(Proxy::block);
+    Ok(restored(chosen))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "a harm like the others")]
+fn disturbed(deployment: &mut Deployment, how: fn(&Proxy)) -> Result<Undo> {
+    deployment.wires.all().for_each(how);
+    Ok(restored(Box::new(|wires| wires.all().collect())))
+}
+
+fn restored(chosen: Chosen) -> Undo {
+    Box::new(move |deployment| {
+        chosen(&deployment.wires).into_iter().for_each(Proxy::restore);
+        Ok(())
+    })
+}
