@@ -6,6 +6,7 @@ use std::process::ExitCode;
 /// Runs a process on a runtime of its own. Bad configuration: one sentence on stderr and exit code 2, as for bad
 /// flags. Any other error: its chain of causes, and exit code 1.
 pub fn run(main: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let _armed = failpoint::arm();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("no threads to run on: {error}")),

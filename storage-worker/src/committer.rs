@@ -8,7 +8,7 @@ use crate::{
     decide::{
         Rules,
         access::{self, Access},
-        group::{Asked, Target, fold},
+        group::{Asked, Plan, Target, fold},
         record,
         revocation::{self, Known},
     },
@@ -18,7 +18,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures_util::future::join;
-use messages::{CommandId, Document, Outcome, RecordId, Timestamp};
+use messages::{CommandId, Document, Outcome, RecordId, Rejection, Timestamp};
 use process::now;
 use std::sync::Arc;
 
@@ -101,7 +101,10 @@ impl Committer {
         let Some(deadline) = creates.iter().map(|create| create.deadline).min() else { return outcomes };
         let mut patience = Patience::full();
         loop {
-            let failure = match self.store.create(bucket, &rows).await {
+            failpoint::die_at("die-before-commit");
+            let written = self.store.create(bucket, &rows).await;
+            failpoint::die_at("die-after-commit");
+            let failure = match written {
                 Ok(()) => {
                     outcomes.extend(creates.into_iter().map(|create| Ok(Some(create.outcome))));
                     return outcomes;
@@ -178,14 +181,37 @@ impl Committer {
         // Each time anew, like the clock: a session may end while its command waits for the store.
         let principals: Vec<_> = asked.iter().map(|asked| &asked.envelope.principal).collect();
         let known = self.accounts.known_to(&principals).await?;
-        let plan = fold(asked.iter().copied(), rows, &known, now());
+        let mut plan = fold(asked.iter().copied(), rows, &known, now());
+        forget(&mut plan);
         if plan.group.receipts.is_empty() {
             return Ok(Attempt::Done(plan.outcomes));
         }
-        match self.store.commit(bucket, &plan.group).await? {
+        failpoint::die_at("die-before-commit");
+        if failpoint::is_set("mutant-answer-before-commit") {
+            let store = Arc::clone(&self.store);
+            tokio::spawn(async move { store.commit(bucket, &plan.group).await });
+            return Ok(Attempt::Done(plan.outcomes));
+        }
+        let committed = self.store.commit(bucket, &plan.group).await?;
+        failpoint::die_at("die-after-commit");
+        match committed {
             Committed::Applied => Ok(Attempt::Done(plan.outcomes)),
             Committed::Refused => Ok(Attempt::Refused),
         }
+    }
+}
+
+/// What mutants leave out.
+fn forget(plan: &mut Plan) {
+    let closes = |outcome: &Outcome| {
+        matches!(outcome, Outcome::Rejected(Rejection::Expired | Rejection::Cancelled | Rejection::Dead))
+    };
+    if failpoint::is_set("mutant-closing-ignored") {
+        plan.group.receipts.retain(|change| !closes(&change.receipt.outcome));
+    }
+    if failpoint::is_set("mutant-rejection-without-receipt") {
+        let refuses = |outcome: &Outcome| matches!(outcome, Outcome::Rejected(_)) && !closes(outcome);
+        plan.group.receipts.retain(|change| !refuses(&change.receipt.outcome));
     }
 }
 

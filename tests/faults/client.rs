@@ -295,13 +295,14 @@ impl Client {
             _ => "",
         };
         let token = step.token;
-        headers += &match step.sending {
+        let key = match step.sending {
             Sending::Keyed | Sending::KeyedTwice if asked != Asked::Read => {
                 format!("idempotency-key: {}-{token}\r\n", self.shared.name)
             }
             Sending::Deferred if asked != Asked::Read => "prefer: respond-async\r\n".to_owned(),
             _ => String::new(),
         };
+        headers += &key;
         let body = match step.verb {
             Verb::Create | Verb::Replace(..) => {
                 format!(r#"{{"whole":{token},"patch":0,"text":"some text"}}"#)

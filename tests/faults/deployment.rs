@@ -44,7 +44,7 @@ pub(crate) struct Deployment {
     /// Gates whose clients may wait longer: a fault stopped or silenced them.
     pub(crate) excused: Vec<usize>,
     pub(crate) stage: Stage,
-    /// What each worker is started with besides its configuration, next time.
+    /// What each worker, and each gate, is started with besides its configuration, next time.
     armed: Vec<Armed>,
     _ports: Vec<Port>,
 }
@@ -60,7 +60,7 @@ const FAILPOINTS: &str = "FAILPOINTS";
 
 impl Deployment {
     /// Starts everything, and returns when it serves.
-    pub(crate) fn start(extra: &Extra) -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let stage = Stage::new();
         let services = Services::start(stage.path())?;
         services.broker().create_vhost(VHOST)?;
@@ -70,12 +70,14 @@ impl Deployment {
         let ports: Vec<Port> = (0..GATES).map(|_| Port::reserve()).collect::<Result<_, _>>()?;
         let addresses: Vec<SocketAddr> =
             ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], port.number()))).collect();
-        let armed: Vec<Armed> = (0..WORKERS).map(|_| Arc::new(Mutex::new(extra.clone()))).collect();
-        let workers = armed.iter().enumerate();
+        let armed: Vec<Armed> = (0..WORKERS + GATES).map(|_| Armed::default()).collect();
+        let workers = armed[..WORKERS].iter().enumerate();
         let workers =
             workers.map(|(number, armed)| worker(&stage, &wires, number, Arc::clone(armed))).collect();
-        let gates = addresses.iter().enumerate();
-        let gates = gates.map(|(number, address)| gate(&stage, &wires, number, *address, extra)).collect();
+        let gates = addresses.iter().zip(&armed[WORKERS..]).enumerate();
+        let gates = gates
+            .map(|(number, (address, armed))| gate(&stage, &wires, number, *address, Arc::clone(armed)))
+            .collect();
         let mut deployment = Self {
             gates,
             workers,
@@ -112,6 +114,15 @@ impl Deployment {
         Ok(commands.map(|queue| queue.messages.max(queue.ready)).sum())
     }
 
+    /// Starts all processes anew, with these failpoints or with none.
+    pub(crate) fn restart_with(&mut self, failpoints: Option<&str>) {
+        for process in 0..WORKERS + GATES {
+            let set = failpoints.map(|text| (FAILPOINTS.to_owned(), text.to_owned()));
+            self.extra(process, |extra| *extra = set.into_iter().collect());
+        }
+        self.workers.iter_mut().chain(&mut self.gates).for_each(Server::restart);
+    }
+
     /// Starts a worker with a failpoint from now on.
     pub(crate) fn arm(&self, worker: usize, failpoint: &str) {
         self.extra(worker, |extra| extra.push((FAILPOINTS.to_owned(), failpoint.to_owned())));
@@ -122,13 +133,8 @@ impl Deployment {
         self.extra(worker, |extra| drop(extra.pop()));
     }
 
-    fn extra(&self, worker: usize, change: impl FnOnce(&mut Extra)) {
-        change(&mut self.armed[worker].lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Lets a fault last.
-    pub(crate) fn wait(&self, duration: Duration) {
-        thread::sleep(duration);
+    fn extra(&self, process: usize, change: impl FnOnce(&mut Extra)) {
+        change(&mut self.armed[process].lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -145,7 +151,7 @@ fn worker(stage: &Stage, wires: &Wires, number: usize, armed: Armed) -> Server {
     Server::launch(stage, &name, Ready::Line("\"consuming\""), launch("storage-worker", variables, armed))
 }
 
-fn gate(stage: &Stage, wires: &Wires, number: usize, address: SocketAddr, extra: &Extra) -> Server {
+fn gate(stage: &Stage, wires: &Wires, number: usize, address: SocketAddr, armed: Armed) -> Server {
     let name = format!("gate-{number}");
     let variables = variables([
         ("GATE_BIND", address.to_string()),
@@ -156,7 +162,6 @@ fn gate(stage: &Stage, wires: &Wires, number: usize, address: SocketAddr, extra:
         ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
         ("RUST_LOG", "warn".to_owned()),
     ]);
-    let armed = Arc::new(Mutex::new(extra.clone()));
     Server::launch(stage, &name, Ready::Readyz(address), launch("gate", variables, armed))
 }
 
@@ -175,6 +180,11 @@ fn launch(
         command.envs(variables.iter().chain(armed.iter()).map(|(name, value)| (name, value)));
         command
     }
+}
+
+/// Lets a fault last.
+pub(crate) fn wait(duration: Duration) {
+    thread::sleep(duration);
 }
 
 /// Starts nodes at the same time: those of a cluster wait for each other.

@@ -52,14 +52,14 @@ impl Epoch<'_> {
         // What appears from here on is the new collection's.
         let before = self.deployment.database().partitions()?;
         let clients = self.start_clients(&shared);
-        self.wait_for_progress(&shared, WARM).context("before the fault")?;
+        wait_for_progress(&shared, WARM).context("before the fault")?;
         let began = shared.now();
         self.deployment.excused.clear();
         fault.run(self.deployment, &mut self.dice.apart(1 << 40)).context("doing it, or undoing it")?;
         let healed = shared.now();
-        let recovery = self.wait_for_everybody(&shared, healed);
+        let recovery = wait_for_everybody(&shared, healed);
         if recovery.is_some() {
-            self.wait_for_progress(&shared, COOL).context("after the fault")?;
+            wait_for_progress(&shared, COOL).context("after the fault")?;
         }
         shared.stopped.store(true, Ordering::Relaxed);
         let seen = self.runtime.block_on(clients.join_all());
@@ -83,6 +83,9 @@ impl Epoch<'_> {
     fn judge(&self, gathered: &Gathered, table: &check::rows::Table, remembered: Moment) -> Vec<Violation> {
         let history = &gathered.history;
         let mut violations = gathered.violations.clone();
+        violations.extend(gathered.unsettled.iter().map(|one| {
+            Violation::other(format!("not settled by its address within 30 s: {:?}", one.operation))
+        }));
         for (record, operations) in &history.records {
             violations.extend(check::linear::check(record, operations));
             violations.extend(check::tags::check(record, operations));
@@ -147,28 +150,28 @@ impl Epoch<'_> {
         }
         clients
     }
+}
 
-    fn wait_for_progress(&self, shared: &Shared, more: u64) -> Result<()> {
-        let goal = shared.acknowledged.load(Ordering::Relaxed) + more;
-        let end = Instant::now() + SERVES_WITHIN;
-        while shared.acknowledged.load(Ordering::Relaxed) < goal {
-            ensure!(Instant::now() < end, "no {more} acknowledged changes within {SERVES_WITHIN:?}");
-            thread::sleep(INTERVAL);
-        }
-        Ok(())
+fn wait_for_progress(shared: &Shared, more: u64) -> Result<()> {
+    let goal = shared.acknowledged.load(Ordering::Relaxed) + more;
+    let end = Instant::now() + SERVES_WITHIN;
+    while shared.acknowledged.load(Ordering::Relaxed) < goal {
+        ensure!(Instant::now() < end, "no {more} acknowledged changes within {SERVES_WITHIN:?}");
+        thread::sleep(INTERVAL);
     }
+    Ok(())
+}
 
-    /// Waits until every client has had a change acknowledged that it asked for after `healed`.
-    fn wait_for_everybody(&self, shared: &Shared, healed: Moment) -> Option<Duration> {
-        let began = Instant::now();
-        while began.elapsed() < RECOVERS_WITHIN {
-            if shared.progress.iter().all(|progress| progress.load(Ordering::Relaxed) >= healed) {
-                return Some(began.elapsed());
-            }
-            thread::sleep(INTERVAL);
+/// Waits until every client has had a change acknowledged that it asked for after `healed`.
+fn wait_for_everybody(shared: &Shared, healed: Moment) -> Option<Duration> {
+    let began = Instant::now();
+    while began.elapsed() < RECOVERS_WITHIN {
+        if shared.progress.iter().all(|progress| progress.load(Ordering::Relaxed) >= healed) {
+            return Some(began.elapsed());
         }
-        None
+        thread::sleep(INTERVAL);
     }
+    None
 }
 
 fn micros(duration: Duration) -> Moment {

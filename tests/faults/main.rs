@@ -3,7 +3,7 @@
 //!
 //! - [`deployment`]: gates, storage workers, clusters, and a proxy on every wire between them.
 //! - [`plan`], [`client`], [`http`]: what clients do, as a function of a seed; [`history`]: what they saw.
-//! - [`nemesis`]: what breaks.
+//! - [`nemesis`]: what breaks. [`mutants`]: promises broken on purpose, to see that it is noticed.
 //! - [`epoch`]: one fault under load. [`check`]: the verdict; [`table`]: what lies in the database. [`report`]: numbers.
 //! - [`suite`]: all faults, one after the other.
 
@@ -16,6 +16,7 @@ mod epoch;
 mod harness;
 mod history;
 mod http;
+mod mutants;
 mod nemesis;
 mod plan;
 mod report;

@@ -1,5 +1,7 @@
 //! What breaks. Each fault does its harm, lasts, and undoes it; what comes back must come back by itself.
 
+#![expect(clippy::unnecessary_wraps, reason = "a harm that cannot fail is a harm like the others")]
+
 mod brokers;
 mod databases;
 mod failpoints;
@@ -8,7 +10,10 @@ mod processes;
 mod redis;
 mod wires;
 
-use crate::{deployment::Deployment, plan::Dice};
+use crate::{
+    deployment::{Deployment, wait},
+    plan::Dice,
+};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -49,7 +54,7 @@ impl Fault {
     /// Returns when the harm is undone.
     pub(crate) fn run(&self, deployment: &mut Deployment, dice: &mut Dice) -> Result<()> {
         let undo = (self.begin)(deployment, dice)?;
-        deployment.wait(self.lasts);
+        wait(self.lasts);
         undo(deployment)
     }
 }

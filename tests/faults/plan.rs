@@ -69,8 +69,17 @@ pub(crate) enum Sending {
 }
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    fn new(seed: u64) -> Self {
         Self(seed)
+    }
+
+    /// For one fault of a run, the first time or a later one.
+    pub(crate) fn of(seed: u64, fault: &str, time: u64) -> Self {
+        // FNV-1a.
+        let name = fault.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+        });
+        Self::new(seed).apart(name).apart(time)
     }
 
     /// One of its own for each purpose.

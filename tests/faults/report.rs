@@ -75,6 +75,11 @@ impl Report {
         }
     }
 
+    /// How often a fault has been measured.
+    pub(crate) fn times(&self, fault: &str) -> u64 {
+        self.0.get(fault).map_or(0, |measured| measured.epochs as u64)
+    }
+
     /// In Markdown.
     pub(crate) fn table(&self) -> String {
         let mut table = "| fault | times | operations | acknowledged | definite failures | unknown at first | unresolved \

@@ -2,26 +2,32 @@
 //! along, and the next one gets a fresh one.
 
 use crate::{
-    deployment::{Deployment, Extra},
+    check::Violation,
+    deployment::Deployment,
     epoch::Epoch,
+    mutants::{self, Mutant},
     nemesis::{self, Fault},
     plan::Dice,
     report::{Measured, Report},
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::{
     env, fs,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::runtime::{Builder, Runtime};
 
+/// All that clients and faults do follows from it. Without it: the time.
 const SEED: &str = "PENSTOCK_FAULTS_SEED";
+/// How long to go on. Without it: every fault once.
 const MINUTES: &str = "PENSTOCK_FAULTS_MINUTES";
+/// Set: mutants in place of faults.
+const MUTANTS: &str = "PENSTOCK_FAULTS_MUTANTS";
 /// How many violations a failure shows; the rest is in the file.
 const SHOWN: usize = 5;
 
@@ -47,24 +53,41 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     let end = minutes().map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    let mut failed = false;
     loop {
-        let trials = nemesis::all().into_iter().map(|fault| {
-            let suite = Arc::clone(&suite);
-            Trial::test(format!("faults::{}", fault.name), move || {
-                suite.lock().unwrap_or_else(PoisonError::into_inner).run(&fault)
-            })
-        });
-        let conclusion = libtest_mimic::run(&arguments, trials.collect());
-        let again = end.is_some_and(|end| Instant::now() < end);
-        if conclusion.has_failed() || !again {
-            println!("{}", suite.lock().unwrap_or_else(PoisonError::into_inner).report.table());
-            return conclusion.exit_code();
+        let trials =
+            if env::var_os(MUTANTS).is_some() { mutant_trials(&suite) } else { fault_trials(&suite) };
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        failed |= conclusion.has_failed();
+        if end.is_none_or(|end| Instant::now() > end) {
+            eprintln!("{}", lock(&suite).report.table());
+            return if failed { ExitCode::from(101) } else { ExitCode::SUCCESS };
         }
     }
 }
 
+fn fault_trials(suite: &Arc<Mutex<Suite>>) -> Vec<Trial> {
+    let trial = |fault: Fault| {
+        let suite = Arc::clone(suite);
+        Trial::test(format!("faults::{}", fault.name), move || lock(&suite).run(&fault))
+    };
+    nemesis::all().into_iter().map(trial).collect()
+}
+
+fn mutant_trials(suite: &Arc<Mutex<Suite>>) -> Vec<Trial> {
+    let trial = |mutant: Mutant| {
+        let suite = Arc::clone(suite);
+        Trial::test(format!("mutants::{}", mutant.name), move || lock(&suite).catch(&mutant))
+    };
+    mutants::ALL.into_iter().map(trial).collect()
+}
+
 fn minutes() -> Option<u64> {
     env::var(MINUTES).ok()?.parse().ok()
+}
+
+fn lock(suite: &Mutex<Suite>) -> MutexGuard<'_, Suite> {
+    suite.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Suite {
@@ -79,50 +102,93 @@ impl Suite {
         Ok(Self { seed, runtime, deployment: None, report: Report::default(), epochs: 0 })
     }
 
+    /// A fault breaks no promise.
     fn run(&mut self, fault: &Fault) -> Result<(), Failed> {
-        self.epochs += 1;
         let began = Instant::now();
-        let measured = catch_unwind(AssertUnwindSafe(|| self.measure(fault)));
-        let measured = measured.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(anyhow::anyhow!("{}", text.unwrap_or_default()))
-        });
-        let failure = match &measured {
-            Err(error) => Some(format!("{error:#}")),
+        let failure = match self.measure(fault, self.seed) {
+            Err(error) => format!("{error:#}"),
             Ok(measured) => {
-                println!("{} ({:.0} s, seed {})", measured.row(), began.elapsed().as_secs_f32(), self.seed);
-                self.report.add(measured)?;
-                self.describe(measured)
+                eprintln!("{} ({:.0} s, seed {})", measured.row(), began.elapsed().as_secs_f32(), self.seed);
+                self.report.add(&measured)?;
+                match self.describe(fault.name, &measured.violations) {
+                    None => return Ok(()),
+                    Some(failure) => failure,
+                }
             }
         };
-        let Some(failure) = failure else { return Ok(()) };
         let tails = self.deployment.as_ref().map(|deployment| deployment.stage.tails()).unwrap_or_default();
         // Whatever state it is in, the next fault is not to suffer from it.
         self.deployment = None;
-        Err(format!("{} with seed {}: {failure}\n{tails}", fault.name, self.seed).into())
+        let failure = format!("{} (epoch {}) with seed {}: {failure}", fault.name, self.epochs, self.seed);
+        // At once: a campaign goes on for long.
+        eprintln!("{failure}");
+        Err(format!("{failure}\n{tails}").into())
     }
 
-    fn measure(&mut self, fault: &Fault) -> Result<Measured> {
-        if self.deployment.is_none() {
-            self.deployment = Some(Deployment::start(&Extra::new())?);
+    /// A mutant breaks a promise, and a checker says so.
+    fn catch(&mut self, mutant: &Mutant) -> Result<(), Failed> {
+        self.deployed()?.restart_with(Some(&mutant.failpoints()));
+        let fault = mutant.fault();
+        let caught = self.measure(&fault, mutant.seed);
+        let violations = match caught {
+            Ok(measured) => measured.violations,
+            Err(error) => {
+                // It may be worse than wrong: the next one starts afresh.
+                self.deployment = None;
+                vec![Violation::other(format!("{error:#}"))]
+            }
+        };
+        if let Some(deployment) = &mut self.deployment {
+            deployment.restart_with(None);
         }
-        let deployment = self.deployment.as_mut().context("a deployment")?;
-        let dice = Dice::new(self.seed).apart(self.epochs);
-        let name = format!("epoch-{}", self.epochs);
-        Epoch { deployment, runtime: &self.runtime, dice, name }.run(fault)
+        let Some(first) = violations.first() else {
+            return Err(format!("{} was not caught by {}", mutant.name, fault.name).into());
+        };
+        let first: String = first.text.chars().take(100).map(|c| if c == '\n' { ' ' } else { c }).collect();
+        eprintln!("| {} | {} | {} | {}: {first} |", mutant.name, fault.name, mutant.seed, violations.len());
+        Ok(())
+    }
+
+    fn measure(&mut self, fault: &Fault, seed: u64) -> Result<Measured> {
+        self.epochs += 1;
+        self.deployed()?;
+        let measured = catch_unwind(AssertUnwindSafe(|| {
+            let deployment = self.deployment.as_mut().context("a deployment")?;
+            let dice = Dice::of(seed, fault.name, self.report.times(fault.name));
+            let name = format!("epoch-{}", self.epochs);
+            Epoch { deployment, runtime: &self.runtime, dice, name }.run(fault)
+        }));
+        measured.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(anyhow!("{}", text.unwrap_or_default()))
+        })
+    }
+
+    fn deployed(&mut self) -> Result<&mut Deployment> {
+        if self.deployment.is_none() {
+            self.deployment = Some(Deployment::start()?);
+        }
+        self.deployment.as_mut().context("a deployment")
     }
 
     /// Writes down everything about violations, and shows the first.
-    fn describe(&self, measured: &Measured) -> Option<String> {
-        if measured.violations.is_empty() {
+    fn describe(&self, fault: &str, violations: &[Violation]) -> Option<String> {
+        if violations.is_empty() {
             return None;
         }
-        let texts: Vec<&str> = measured.violations.iter().map(|violation| violation.text.as_str()).collect();
+        let texts: Vec<&str> = violations.iter().map(|violation| violation.text.as_str()).collect();
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("{}-{}-{}.txt", measured.fault, self.seed, self.epochs));
-        let written = fs::write(&path, texts.join("\n\n"));
+            .join(format!("{fault}-{}-{}.txt", self.seed, self.epochs));
+        let kept = keep(&path, &texts.join("\n\n"));
         let shown = texts[..texts.len().min(SHOWN)].join("\n");
-        Some(format!("{} violations ({written:?} to {}):\n{shown}", texts.len(), path.display()))
+        Some(format!("{} violations, {kept}:\n{shown}", texts.len()))
+    }
+}
+
+fn keep(path: &Path, text: &str) -> String {
+    match fs::write(path, text) {
+        Ok(()) => format!("all of them in {}", path.display()),
+        Err(error) => format!("not kept in {} ({error})", path.display()),
     }
 }

@@ -89,15 +89,19 @@ fn rows(answer: &mut &[u8]) -> Option<Vec<Cells>> {
         }
     }
     let count = int(answer)?;
-    (0..count).map(|_| (0..columns).map(|_| cell(answer)).collect()).collect()
+    (0..count).map(|_| row(answer, columns)).collect()
 }
 
-fn cell(answer: &mut &[u8]) -> Option<Option<Vec<u8>>> {
-    match usize::try_from(int(answer)?) {
-        Ok(length) => take(answer, length).map(|bytes| Some(bytes.to_vec())),
+fn row(answer: &mut &[u8], columns: i32) -> Option<Cells> {
+    let mut cells = Cells::new();
+    for _ in 0..columns {
         // A negative length: null.
-        Err(_) => Some(None),
+        cells.push(match usize::try_from(int(answer)?) {
+            Ok(length) => Some(take(answer, length)?.to_vec()),
+            Err(_) => None,
+        });
     }
+    Some(cells)
 }
 
 fn string(answer: &mut &[u8]) -> Option<()> {

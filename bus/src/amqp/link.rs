@@ -101,7 +101,9 @@ impl Link {
     /// A channel whose publishes the broker confirms.
     pub(super) async fn publishing_channel(&self) -> lapin::Result<Channel> {
         let channel = self.publishing.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        if !failpoint::is_set("mutant-confirms-off") {
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        }
         Ok(channel)
     }
 

@@ -81,7 +81,10 @@ async fn send(
     }
     let Some(Outlet { channel, reply_to, lost, .. }) = outlet else { return Ok(()) };
     let body = delivery::join_commands(batch.iter().map(Part::bytes));
-    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let options = BasicPublishOptions {
+        mandatory: !failpoint::is_set("mutant-mandatory-off"),
+        ..BasicPublishOptions::default()
+    };
     let properties = properties(queue.lane, batch).with_reply_to(reply_to.clone());
     publish(lost, channel, &queue.to_string(), options, &body, properties).await
 }

@@ -72,6 +72,7 @@ impl Carrier {
         } else {
             self.carry_out_all(&delivery, commands).await
         };
+        failpoint::die_at("die-before-ack");
         let settled = match unfinished {
             None => delivery.receiver.ack().await,
             Some(error) => {
@@ -104,6 +105,7 @@ impl Carrier {
                 }
             };
             delivery.receiver.reply(reply).await?;
+            failpoint::die_at("die-after-reply");
             Ok::<(), DeliveryError>(())
         }));
         finished.await.into_iter().find_map(Result::err)

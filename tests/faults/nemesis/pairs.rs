@@ -1,7 +1,10 @@
 //! Two faults at once, chosen by the dice.
 
 use super::{Fault, Party, Undo, all as all_faults, pick};
-use crate::{deployment::Deployment, plan::Dice};
+use crate::{
+    deployment::{Deployment, wait},
+    plan::Dice,
+};
 use anyhow::Result;
 
 pub(super) fn all() -> Vec<Fault> {
@@ -15,12 +18,12 @@ fn two(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let first = faults[pick(dice, faults.len())];
     faults.retain(|fault| fault.party != first.party);
     let second = faults[pick(dice, faults.len())];
-    println!("{} and {}", first.name, second.name);
+    eprintln!("{} and {}", first.name, second.name);
     let undo_first = (first.begin)(deployment, dice)?;
-    deployment.wait(first.lasts / 2);
+    wait(first.lasts / 2);
     let undo_second = (second.begin)(deployment, dice)?;
-    deployment.wait(first.lasts / 2);
+    wait(first.lasts / 2);
     undo_first(deployment)?;
-    deployment.wait(second.lasts / 2);
+    wait(second.lasts / 2);
     Ok(undo_second)
 }

@@ -2,7 +2,7 @@
 
 use super::{Fault, Party, Undo, pick};
 use crate::{
-    deployment::{DEADLINE, Deployment, GATES, WORKERS, Wires},
+    deployment::{DEADLINE, Deployment, GATES, WORKERS, Wires, wait},
     plan::Dice,
 };
 use anyhow::Result;
@@ -65,23 +65,20 @@ fn gate_redis(dice: &mut Dice) -> Chosen {
 }
 
 /// First what one side says is not heard, then what the other says, then all connections are closed.
-#[expect(clippy::unnecessary_wraps, reason = "a harm like the others")]
 fn torn(deployment: &mut Deployment, chosen: Chosen) -> Result<Undo> {
     chosen(&deployment.wires).into_iter().for_each(Proxy::block_to_client);
-    deployment.wait(ONE_WAY);
+    wait(ONE_WAY);
     chosen(&deployment.wires).into_iter().for_each(Proxy::block_to_server);
-    deployment.wait(ONE_WAY);
+    wait(ONE_WAY);
     chosen(&deployment.wires).into_iter().for_each(Proxy::cut);
     Ok(restored(chosen))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a harm like the others")]
 fn silenced(deployment: &mut Deployment, chosen: Chosen) -> Result<Undo> {
     chosen(&deployment.wires).into_iter().for_each(Proxy::block);
     Ok(restored(chosen))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "a harm like the others")]
 fn disturbed(deployment: &mut Deployment, how: fn(&Proxy)) -> Result<Undo> {
     deployment.wires.all().for_each(how);
     Ok(restored(Box::new(|wires| wires.all().collect())))

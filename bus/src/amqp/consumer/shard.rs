@@ -15,7 +15,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
 use lapin::{
     Channel,
-    options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
+    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
 use messages::delivery;
@@ -127,6 +127,9 @@ impl Shard {
     }
 
     async fn deliver(&self, link: &Link, channel: &Channel, message: lapin::message::Delivery) {
+        if failpoint::is_set("mutant-ack-before-write") {
+            let _ = message.acker.ack(BasicAckOptions::default()).await;
+        }
         let unsettled = self.unsettled(link, channel, &message);
         let returns = death::returns(&message);
         let links = self.consumption.wires.links.clone();

@@ -9,7 +9,7 @@ use scylla::{
     },
     policies::{
         load_balancing::DefaultPolicy,
-        retry::{DefaultRetryPolicy, FallthroughRetryPolicy},
+        retry::{DefaultRetryPolicy, FallthroughRetryPolicy, RetryPolicy},
         speculative_execution::SimpleSpeculativeExecutionPolicy,
     },
     statement::{Consistency, SerialConsistency},
@@ -56,7 +56,12 @@ pub(super) async fn open(config: &CassandraConfig) -> Result<Session, StoreError
 /// they do not contend with each other.
 pub(super) fn write_profile(config: &CassandraConfig) -> ExecutionProfile {
     let balancing = balancing(config).enable_shuffling_replicas(false).build();
-    profile(config).retry_policy(Arc::new(FallthroughRetryPolicy)).load_balancing_policy(balancing).build()
+    let retries: Arc<dyn RetryPolicy> = if failpoint::is_set("mutant-cas-retried") {
+        Arc::new(DefaultRetryPolicy)
+    } else {
+        Arc::new(FallthroughRetryPolicy)
+    };
+    profile(config).retry_policy(retries).load_balancing_policy(balancing).build()
 }
 
 /// For reads that one copy answers: where that one is slow, or frozen, another is asked too.

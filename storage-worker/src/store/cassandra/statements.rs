@@ -97,6 +97,7 @@ impl Statements {
     pub(super) fn batch(&self) -> Batch {
         let mut batch = Batch::new(BatchType::Unlogged);
         batch.set_execution_profile_handle(Some(self.write_profile.clone()));
+        batch.set_is_idempotent(failpoint::is_set("mutant-cas-retried"));
         batch
     }
 }
@@ -107,6 +108,9 @@ async fn read(
     text: String,
 ) -> Result<Read, PrepareError> {
     let mut acknowledged = session.prepare(Statement::new(text).with_page_size(PAGE)).await?;
+    if failpoint::is_set("mutant-read-at-one") {
+        acknowledged.set_consistency(Consistency::One);
+    }
     acknowledged.set_is_idempotent(true);
     acknowledged.set_use_cached_result_metadata(true);
     let mut latest = acknowledged.clone();

@@ -87,6 +87,10 @@ impl<'a> Bound<'a> {
         let (state, key) = (state(row), key(bucket, row.id.as_str()));
         let replaces = change.replaces.map(i64::from);
         if let Some(document) = &row.document {
+            if failpoint::is_set("mutant-plain-write") {
+                self.batch.append_statement(statements.create.clone());
+                return self.push(Values::Create((state, document.as_str(), key)), document.size());
+            }
             self.batch.append_statement(statements.put.clone());
             self.push(Values::Put((state, document.as_str(), key, replaces)), document.size());
         } else {
