@@ -32,7 +32,10 @@ pub(crate) struct Measured {
 
 /// Sums, fault by fault.
 #[derive(Debug, Default)]
-pub(crate) struct Report(BTreeMap<&'static str, Measured>);
+pub(crate) struct Report {
+    faults: BTreeMap<&'static str, Measured>,
+    mutants: Vec<String>,
+}
 
 impl Measured {
     fn add(&mut self, other: &Self) {
@@ -66,18 +69,23 @@ impl Measured {
 impl Report {
     /// Adds one, and writes the table anew where the environment says.
     pub(crate) fn add(&mut self, measured: &Measured) -> Result<()> {
-        self.0.entry(measured.fault).and_modify(|sum| sum.add(measured)).or_insert_with(|| measured.clone());
-        match env::var_os(REPORT) {
-            Some(path) => {
-                fs::write(&path, self.table()).with_context(|| format!("writing {}", path.display()))
-            }
-            None => Ok(()),
-        }
+        self.faults
+            .entry(measured.fault)
+            .and_modify(|sum| sum.add(measured))
+            .or_insert_with(|| measured.clone());
+        write(&self.table())
+    }
+
+    /// Notes how a mutant was caught, and writes that table anew.
+    pub(crate) fn add_mutant(&mut self, row: String) -> Result<()> {
+        self.mutants.push(row);
+        let head = "| mutant | under | seed | violations: the first |\n|---|---|---|---|";
+        write(&format!("{head}\n{}\n", self.mutants.join("\n")))
     }
 
     /// How often a fault has been measured.
     pub(crate) fn times(&self, fault: &str) -> u64 {
-        self.0.get(fault).map_or(0, |measured| measured.epochs as u64)
+        self.faults.get(fault).map_or(0, |measured| measured.epochs as u64)
     }
 
     /// In Markdown.
@@ -87,7 +95,7 @@ impl Report {
                          |---|---|---|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
         let mut all: Option<Measured> = None;
-        for measured in self.0.values() {
+        for measured in self.faults.values() {
             let _ = writeln!(table, "{}", measured.row());
             match &mut all {
                 Some(all) => all.add(measured),
@@ -98,5 +106,12 @@ impl Report {
             let _ = writeln!(table, "{}", all.row());
         }
         table
+    }
+}
+
+fn write(table: &str) -> Result<()> {
+    match env::var_os(REPORT) {
+        Some(path) => fs::write(&path, table).with_context(|| format!("writing {}", path.display())),
+        None => Ok(()),
     }
 }

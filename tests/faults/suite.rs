@@ -145,8 +145,10 @@ impl Suite {
             return Err(format!("{} was not caught by {}", mutant.name, fault.name).into());
         };
         let first: String = first.text.chars().take(100).map(|c| if c == '\n' { ' ' } else { c }).collect();
-        eprintln!("| {} | {} | {} | {}: {first} |", mutant.name, fault.name, mutant.seed, violations.len());
-        Ok(())
+        let row =
+            format!("| {} | {} | {} | {}: {first} |", mutant.name, fault.name, mutant.seed, violations.len());
+        eprintln!("{row}");
+        Ok(self.report.add_mutant(row)?)
     }
 
     fn measure(&mut self, fault: &Fault, seed: u64) -> Result<Measured> {

@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a developer runs.
 
+mod faults;
 mod services;
 mod test;
 
@@ -33,6 +34,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Break what can break under load, and check every promise
+    ///
+    /// Starts two gates and two storage workers on three nodes of each service, and writes what it measured into
+    /// docs/faults.md.
+    Faults(faults::Options),
     /// Services that stay up while you work
     #[command(subcommand)]
     Services(services::Action),
@@ -41,6 +47,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Test { arguments } => exit_on_signal().and_then(|()| test::run(&arguments)),
+        Task::Faults(options) => exit_on_signal().and_then(|()| faults::run(&options)),
         Task::Services(action) => services::run(&action),
     };
     done.unwrap_or_else(|error| {

@@ -26,7 +26,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 }
 
 /// Runs cargo in a group of its own, which ends with this process.
-fn cargo(task: &[&str], arguments: &[String], variables: &[(String, String)]) -> Result<ExitStatus> {
+pub(crate) fn cargo(
+    task: &[&str],
+    arguments: &[String],
+    variables: &[(String, String)],
+) -> Result<ExitStatus> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(task).args(arguments).stdin(std::process::Stdio::null());
@@ -42,7 +46,8 @@ fn selects_packages(arguments: &[String]) -> bool {
     of_cargo.any(|argument| argument.starts_with("-p") || argument.starts_with("--package"))
 }
 
-fn code(status: ExitStatus) -> ExitCode {
+/// As this process's own.
+pub(crate) fn code(status: ExitStatus) -> ExitCode {
     // A process that a signal ended has no code.
     status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
 }

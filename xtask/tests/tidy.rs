@@ -8,7 +8,7 @@ use std::{
 
 const LONGEST_FILE: usize = 400;
 const FORBIDDEN_NAMES: [&str; 7] = ["util", "utils", "common", "helper", "helpers", "misc", "manager"];
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/guarantees.md",
     "docs/decisions.md",
     "docs/operations.md",
+    "docs/faults.md",
 ];
 
 fn root() -> PathBuf {

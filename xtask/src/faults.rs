@@ -1,0 +1,90 @@
+//! `cargo xtask faults`: the fault suite, for long, and its report.
+
+use std::{env, fs, path::Path, process::ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::test::{cargo, code};
+
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.md");
+
+/// What to run.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What all clients and faults do follows from it; without it the time
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Go on for so many minutes; without it every fault is done once
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Only the faults, or mutants, with this in their name; then the report is only printed
+    #[arg(long)]
+    fault: Option<String>,
+    /// Break promises on purpose in place of faults, to see that a checker notices each
+    #[arg(long, conflicts_with = "minutes")]
+    mutants: bool,
+}
+
+/// Runs the suite on clusters of its own, and puts its table into `docs/faults.md`.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let built = cargo(&["build", "--package", "gate", "--package", "storage-worker"], &[], &[])?;
+    if !built.success() {
+        return Ok(code(built));
+    }
+    let report = env::temp_dir().join(format!("penstock-faults-{}.md", std::process::id()));
+    let mut variables = vec![("PENSTOCK_FAULTS_REPORT".to_owned(), report.display().to_string())];
+    let numbers = [("PENSTOCK_FAULTS_SEED", options.seed), ("PENSTOCK_FAULTS_MINUTES", options.minutes)];
+    let numbers =
+        numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.to_string())));
+    variables.extend(numbers);
+    let table = if options.mutants { "mutants" } else { "faults" };
+    if options.mutants {
+        variables.push(("PENSTOCK_FAULTS_MUTANTS".to_owned(), "1".to_owned()));
+    }
+    let filter: Vec<String> = ["--".to_owned()].into_iter().chain(options.fault.clone()).collect();
+    let tested = cargo(&["test", "--package", "scenarios", "--test", "faults"], &filter, &variables)?;
+    publish(options, table, &report)?;
+    Ok(code(tested))
+}
+
+/// Whatever came of it, as far as it came.
+fn publish(options: &Options, table: &str, report: &Path) -> Result<()> {
+    let Ok(rows) = fs::read_to_string(report) else { return Ok(()) };
+    fs::remove_file(report)?;
+    eprintln!("{rows}");
+    if options.fault.is_some() {
+        return Ok(());
+    }
+    let text = fs::read_to_string(DOCUMENT).with_context(|| format!("reading {DOCUMENT}"))?;
+    fs::write(DOCUMENT, splice(&text, table, &rows)?).with_context(|| format!("writing {DOCUMENT}"))
+}
+
+/// Replaces what stands between the marks of a table.
+fn splice(text: &str, table: &str, rows: &str) -> Result<String> {
+    let (begin, end) = (format!("<!-- {table}: begin -->\n"), format!("<!-- {table}: end -->"));
+    let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    ensure!(parts.is_some(), "{DOCUMENT} has lost its marks {begin:?} and {end:?}");
+    let (before, after) = parts.unwrap_or_default();
+    Ok(format!("{before}{begin}{}\n{end}{after}", rows.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_replaces_the_one_before_and_nothing_else() {
+        let text = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n";
+        assert_eq!(splice(text, "x", "new\n").unwrap(), text.replace("old", "new"));
+        assert!(splice(text, "y", "new").is_err());
+    }
+
+    #[test]
+    fn the_document_has_a_place_for_both_tables() {
+        let text = fs::read_to_string(DOCUMENT).unwrap();
+        for table in ["faults", "mutants"] {
+            splice(&text, table, "").unwrap();
+        }
+    }
+}
