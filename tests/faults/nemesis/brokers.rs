@@ -76,7 +76,7 @@ fn raise_memory_alarm(deployment: &mut Deployment, dice: &mut Dice) -> Result<Un
 
 fn raise_disk_alarm(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let node = pick(dice, deployment.services.rabbitmq.len());
-    deployment.services.rabbitmq[node].ctl(&["set_disk_free_limit", "900TB"])?;
+    deployment.services.rabbitmq[node].ctl(&["set_disk_free_limit", "90000GB"])?;
     Ok(Box::new(move |deployment| {
         deployment.services.rabbitmq[node].ctl(&["set_disk_free_limit", "64MB"]).map(drop)
     }))
