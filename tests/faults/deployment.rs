@@ -76,7 +76,9 @@ impl Deployment {
             workers.map(|(number, armed)| worker(&stage, &wires, number, Arc::clone(armed))).collect();
         let gates = addresses.iter().zip(&armed[WORKERS..]).enumerate();
         let gates = gates
-            .map(|(number, (address, armed))| gate(&stage, &wires, number, *address, Arc::clone(armed)))
+            .map(|(number, (address, armed))| {
+                gate(&stage, (&wires, services.redis.url()), number, *address, Arc::clone(armed))
+            })
             .collect();
         let mut deployment = Self {
             gates,
@@ -151,13 +153,19 @@ fn worker(stage: &Stage, wires: &Wires, number: usize, armed: Armed) -> Server {
     Server::launch(stage, &name, Ready::Line("\"consuming\""), launch("storage-worker", variables, armed))
 }
 
-fn gate(stage: &Stage, wires: &Wires, number: usize, address: SocketAddr, armed: Armed) -> Server {
+fn gate(
+    stage: &Stage,
+    (wires, redis_url): (&Wires, String),
+    number: usize,
+    address: SocketAddr,
+    armed: Armed,
+) -> Server {
     let name = format!("gate-{number}");
     let variables = variables([
         ("GATE_BIND", address.to_string()),
         ("GATE_NAME", name.clone()),
         ("AMQP_URLS", wires.gate_urls(number, VHOST)),
-        ("REDIS_URL", wires.redis_url(number)),
+        ("REDIS_URL", redis_url),
         ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
         ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
         ("RUST_LOG", "warn".to_owned()),

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write,
     fs,
+    net::Ipv4Addr,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -11,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use super::{Persistence, Redis};
-use crate::port::Port;
+use crate::{port::Port, proxy::Proxy};
 
 const NODES: usize = 3;
 const SETTLES_WITHIN: Duration = Duration::from_secs(60);
@@ -41,6 +42,8 @@ const HASTE: [&str; 6] = ["SENTINEL", "DEBUG", "INFO-PERIOD", "500", "PUBLISH-PE
 pub struct RedisGroup {
     servers: Vec<Redis>,
     sentinels: Vec<Redis>,
+    /// By server, where everybody is told to find it; none: at its own address.
+    fronts: Vec<Proxy>,
 }
 
 impl RedisGroup {
@@ -49,22 +52,38 @@ impl RedisGroup {
 
     /// Starts the group with its data in `directory`, and returns when it can fail over.
     pub fn start(directory: &Path) -> Result<Self> {
-        let mut group = Self { servers: Vec::new(), sentinels: Vec::new() };
+        Self::start_as(directory, |_| Ok(None))
+    }
+
+    /// The same, but everybody, clients, sentinels and the other servers, reaches a server through a proxy of its own:
+    /// see [`RedisGroup::front`].
+    pub fn start_behind_fronts(directory: &Path) -> Result<Self> {
+        Self::start_as(directory, |port| Ok(Some(Proxy::start((Ipv4Addr::LOCALHOST, port.number()))?)))
+    }
+
+    fn start_as(directory: &Path, front: impl Fn(&Port) -> Result<Option<Proxy>>) -> Result<Self> {
+        let mut group = Self { servers: Vec::new(), sentinels: Vec::new(), fronts: Vec::new() };
         for number in 1..=NODES {
+            let port = Port::reserve()?;
             let mut settings = SERVER.to_owned();
+            if let Some(front) = front(&port)? {
+                let announced = front.address().port();
+                writeln!(settings, "replica-announce-ip 127.0.0.1\nreplica-announce-port {announced}")?;
+                group.fronts.push(front);
+            }
             for setting in Persistence::AppendOnlyFile.settings() {
                 writeln!(settings, "{setting}")?;
             }
-            if let Some(primary) = group.servers.first() {
-                writeln!(settings, "replicaof 127.0.0.1 {}", primary.address().port())?;
+            if !group.servers.is_empty() {
+                writeln!(settings, "replicaof 127.0.0.1 {}", group.known_port(0))?;
             }
-            group.servers.push(start("redis-server", directory, &format!("redis{number}"), &settings)?);
+            group.servers.push(start("redis-server", directory, &format!("redis{number}"), port, &settings)?);
         }
-        let primary = group.servers[0].address().port();
+        let primary = group.known_port(0);
         let settings = format!("sentinel monitor {} 127.0.0.1 {primary} 2\n{SENTINEL}", Self::NAME);
         for number in 1..=NODES {
             let name = format!("sentinel{number}");
-            let sentinel = start("redis-sentinel", directory, &name, &settings)?;
+            let sentinel = start("redis-sentinel", directory, &name, Port::reserve()?, &settings)?;
             sentinel.ask(&HASTE)?;
             group.sentinels.push(sentinel);
         }
@@ -76,6 +95,17 @@ impl RedisGroup {
     pub fn url(&self) -> String {
         let addresses: Vec<String> = self.sentinels.iter().map(|node| node.address().to_string()).collect();
         format!("redis+sentinel://{}/{}", addresses.join(","), Self::NAME)
+    }
+
+    /// What stands before a server of a group that was started behind fronts.
+    pub fn front(&self, server: usize) -> Option<&Proxy> {
+        self.fronts.get(server)
+    }
+
+    /// By which port everybody knows a server.
+    fn known_port(&self, server: usize) -> u16 {
+        let own = self.servers[server].address();
+        self.fronts.get(server).map_or(own, Proxy::address).port()
     }
 
     /// The servers, to ask them, or to hurt them.
@@ -150,14 +180,13 @@ impl RedisGroup {
     fn named_by(&self, sentinel: &Redis) -> Option<usize> {
         let named = sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::NAME]).ok()?;
         let port: u16 = named.get(1)?.parse().ok()?;
-        self.servers.iter().position(|server| server.address().port() == port)
+        (0..NODES).find(|server| self.known_port(*server) == port)
     }
 }
 
 /// With its settings in a file, in which it keeps what it is told to be: a server that was demoted comes back as a
 /// replica, and a sentinel remembers all others.
-fn start(program: &'static str, directory: &Path, name: &str, settings: &str) -> Result<Redis> {
-    let port = Port::reserve()?;
+fn start(program: &'static str, directory: &Path, name: &str, port: Port, settings: &str) -> Result<Redis> {
     let file = directory.join(format!("{name}.conf"));
     fs::write(&file, format!("bind 127.0.0.1\nport {}\n{settings}", port.number()))?;
     Redis::launch(program, &directory.join(name), port, vec![file.display().to_string()])

@@ -6,7 +6,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use testbed::{Broker, Cassandra, Persistence, RabbitMq, Redis};
+use testbed::{Broker, Cassandra, RabbitMq, RedisGroup};
 
 /// Gossip goes round once a second.
 const UP_WITHIN: Duration = Duration::from_secs(60);
@@ -15,7 +15,7 @@ const UP_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) struct Services {
     pub(crate) rabbitmq: Vec<RabbitMq>,
     pub(crate) cassandra: Vec<Cassandra>,
-    pub(crate) redis: Redis,
+    pub(crate) redis: RedisGroup,
 }
 
 impl Services {
@@ -24,7 +24,7 @@ impl Services {
         thread::scope(|scope| {
             let rabbitmq = scope.spawn(|| RabbitMq::start_cluster(directory, 3));
             let cassandra = scope.spawn(|| Cassandra::start_cluster_behind_fronts(directory, 3));
-            let redis = Redis::start(directory, Persistence::AppendOnlyFile);
+            let redis = RedisGroup::start_behind_fronts(directory);
             let died = |_| anyhow!("a start panicked");
             Ok(Self {
                 rabbitmq: rabbitmq.join().map_err(died)??,

@@ -1,4 +1,4 @@
-//! A proxy on every wire between a process and a node.
+//! A proxy on every wire between a process and a node, but for those of Redis, which stand before its servers.
 
 use super::{GATES, Services, WORKERS};
 use anyhow::{Context, Result};
@@ -10,8 +10,6 @@ pub(crate) struct Wires {
     pub(crate) gate_broker: Vec<Vec<Proxy>>,
     /// By worker and broker node.
     pub(crate) worker_broker: Vec<Vec<Proxy>>,
-    /// By gate.
-    pub(crate) gate_redis: Vec<Proxy>,
     /// By node; nodes send the driver here, so all workers come this way.
     pub(crate) worker_cassandra: Vec<Proxy>,
 }
@@ -24,13 +22,11 @@ impl Wires {
             let one = || brokers.iter().map(|broker| Ok(Proxy::start(*broker)?)).collect();
             (0..count).map(|_| one()).collect()
         };
-        let redis = (0..GATES).map(|_| Ok(Proxy::start(services.redis.address())?)).collect::<Result<_>>()?;
         let cassandra = services.cassandra.iter();
         let cassandra = cassandra.map(|node| Ok(Proxy::start_on(node.front(), node.address())?));
         Ok(Self {
             gate_broker: to_brokers(GATES)?,
             worker_broker: to_brokers(WORKERS)?,
-            gate_redis: redis,
             worker_cassandra: cassandra.collect::<Result<_>>()?,
         })
     }
@@ -46,7 +42,7 @@ impl Wires {
     /// Every one.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Proxy> {
         let to_brokers = self.gate_broker.iter().chain(&self.worker_broker).flatten();
-        to_brokers.chain(&self.gate_redis).chain(&self.worker_cassandra)
+        to_brokers.chain(&self.worker_cassandra)
     }
 
     /// Where workers find Cassandra.
@@ -54,10 +50,6 @@ impl Wires {
         let fronts: Vec<String> =
             self.worker_cassandra.iter().map(|proxy| proxy.address().to_string()).collect();
         fronts.join(",")
-    }
-
-    pub(crate) fn redis_url(&self, gate: usize) -> String {
-        format!("redis://{}", self.gate_redis[gate].address())
     }
 }
 

@@ -1,22 +1,78 @@
-//! Redis dies and freezes.
+//! Redis loses its primary: it dies, freezes, is cut off from everybody, or hands over. The sentinels make another one.
 
-use super::{Fault, Party, Undo, processes::AWAY};
-use crate::{deployment::Deployment, plan::Dice};
-use anyhow::Result;
+use super::{
+    Fault, Party, Undo,
+    processes::{AWAY, BEYOND_DEADLINE},
+};
+use crate::{
+    deployment::{Deployment, wait},
+    plan::Dice,
+};
+use anyhow::{Context, Result};
+use std::time::Duration;
+use testbed::Proxy;
+
+/// How long one direction stays silent: the sentinels give the primary up after a second.
+const ONE_WAY: Duration = Duration::from_secs(4);
 
 pub(super) fn all() -> Vec<Fault> {
+    let fault = |name, seconds, begin| Fault::new(name, Party::Sessions, seconds, begin);
     vec![
-        Fault::new("redis-killed", Party::Sessions, AWAY, kill),
-        Fault::new("redis-frozen", Party::Sessions, 6, freeze),
+        fault("redis-primary-killed", AWAY, kill),
+        fault("redis-primary-frozen", BEYOND_DEADLINE, freeze),
+        fault("redis-primary-cut", AWAY, cut),
+        fault("redis-primary-silent", BEYOND_DEADLINE, |deployment, _| {
+            let primary = primary(deployment)?;
+            front(deployment, primary)?.block();
+            Ok(restore(primary))
+        }),
+        fault("redis-fails-over", AWAY, |deployment, _| {
+            deployment.services.redis.fail_over()?;
+            Ok(Box::new(|deployment| deployment.services.redis.settle()))
+        }),
     ]
 }
 
 fn kill(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
-    deployment.services.redis.kill();
-    Ok(Box::new(|deployment| deployment.services.redis.restart()))
+    let primary = primary(deployment)?;
+    deployment.services.redis.servers()[primary].kill();
+    Ok(Box::new(move |deployment| {
+        deployment.services.redis.servers()[primary].restart()?;
+        deployment.services.redis.settle()
+    }))
 }
 
 fn freeze(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
-    deployment.services.redis.freeze()?;
-    Ok(Box::new(|deployment| deployment.services.redis.thaw()))
+    let primary = primary(deployment)?;
+    deployment.services.redis.servers()[primary].freeze()?;
+    Ok(Box::new(move |deployment| {
+        deployment.services.redis.servers()[primary].thaw()?;
+        deployment.services.redis.settle()
+    }))
+}
+
+/// First what it says is not heard, then what others say, then its connections are closed.
+fn cut(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
+    let primary = primary(deployment)?;
+    front(deployment, primary)?.block_to_client();
+    wait(ONE_WAY);
+    front(deployment, primary)?.block_to_server();
+    wait(ONE_WAY);
+    front(deployment, primary)?.cut();
+    Ok(restore(primary))
+}
+
+fn restore(server: usize) -> Undo {
+    Box::new(move |deployment| {
+        front(deployment, server)?.restore();
+        deployment.services.redis.settle()
+    })
+}
+
+fn primary(deployment: &Deployment) -> Result<usize> {
+    deployment.services.redis.primary().context("the sentinels know no primary")
+}
+
+fn front(deployment: &Deployment, server: usize) -> Result<&Proxy> {
+    deployment.services.redis.front(server).context("no proxy before Redis")
 }

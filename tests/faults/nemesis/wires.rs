@@ -29,8 +29,6 @@ pub(super) fn all() -> Vec<Fault> {
         silent("worker-broker-silent", |deployment, dice| silenced(deployment, worker_broker(dice))),
         cut("worker-cassandra-cut", |deployment, dice| torn(deployment, worker_cassandra(dice))),
         silent("worker-cassandra-silent", |deployment, dice| silenced(deployment, worker_cassandra(dice))),
-        cut("gate-redis-cut", |deployment, dice| torn(deployment, gate_redis(dice))),
-        silent("gate-redis-silent", |deployment, dice| silenced(deployment, gate_redis(dice))),
         Fault::new("wires-slow", Party::Wires, 6, |deployment, _| {
             disturbed(deployment, |wire| wire.delay(DELAY))
         }),
@@ -57,11 +55,6 @@ fn worker_broker(dice: &mut Dice) -> Chosen {
 fn worker_cassandra(dice: &mut Dice) -> Chosen {
     let node = pick(dice, 3);
     Box::new(move |wires| vec![&wires.worker_cassandra[node]])
-}
-
-fn gate_redis(dice: &mut Dice) -> Chosen {
-    let gate = pick(dice, GATES);
-    Box::new(move |wires| vec![&wires.gate_redis[gate]])
 }
 
 /// First what one side says is not heard, then what the other says, then all connections are closed.
