@@ -79,6 +79,7 @@ struct Outcome {
     /// Of the operation, where it is in doubt.
     address: Option<String>,
     began: Moment,
+    manner: Manner,
 }
 
 impl Shared {
@@ -133,7 +134,8 @@ impl Client {
             self.tags.insert(number, tag);
         }
         let (told, ended) = (outcome.told, self.shared.now());
-        let operation = Operation { token: step.token, asked, began: outcome.began, ended, told, manner };
+        let operation =
+            Operation { token: step.token, asked, began: outcome.began, ended, told, manner: outcome.manner };
         if told.made().is_some() {
             self.shared.acknowledged.fetch_add(1, Ordering::Relaxed);
             self.shared.progress[self.number - 1].store(outcome.began, Ordering::Relaxed);
@@ -162,12 +164,22 @@ impl Client {
                 Err(Silence::NotAnswered) => in_doubt = true,
                 Ok(said) => match judge(asked, &said) {
                     Judged::Certain(told, record) => {
-                        return Some(Outcome { told, record, address: None, began });
+                        return Some(Outcome { told, record, address: None, began, manner });
                     }
                     Judged::NotTaken if in_doubt || manner == Manner::Keyed => {}
                     Judged::NotTaken => {
                         self.rest().await;
-                        return Some(Outcome { told: Told::NotExecuted, record: None, address: None, began });
+                        return Some(Outcome {
+                            told: Told::NotExecuted,
+                            record: None,
+                            address: None,
+                            began,
+                            manner,
+                        });
+                    }
+                    Judged::Accepted(operation) => {
+                        let (told, address, manner) = (Told::Unknown, Some(operation), Manner::Deferred);
+                        return Some(Outcome { told, record: None, address, began, manner });
                     }
                     Judged::NoSession => self.log_in().await,
                     Judged::Doubt(operation) => {
@@ -185,7 +197,7 @@ impl Client {
             let told = if in_doubt { Told::Unknown } else { Told::NotExecuted };
             let ends = in_doubt && manner == Manner::Plain;
             if ends || Instant::now() > give_up {
-                return Some(Outcome { told, record: None, address, began });
+                return Some(Outcome { told, record: None, address, began, manner });
             }
             if !in_doubt && self.shared.is_stopped() {
                 return None;

@@ -125,14 +125,21 @@ impl Deployment {
         self.workers.iter_mut().chain(&mut self.gates).for_each(Server::restart);
     }
 
-    /// Starts a worker with a failpoint from now on.
+    /// Starts a worker with one more failpoint from now on.
     pub(crate) fn arm(&self, worker: usize, failpoint: &str) {
-        self.extra(worker, |extra| extra.push((FAILPOINTS.to_owned(), failpoint.to_owned())));
+        self.extra(worker, |extra| {
+            let before = extra.pop().map_or_else(String::new, |(_, set)| format!("{set};"));
+            extra.push((FAILPOINTS.to_owned(), format!("{before}{failpoint}")));
+        });
     }
 
     /// Starts it without it from now on.
     pub(crate) fn disarm(&self, worker: usize) {
-        self.extra(worker, |extra| drop(extra.pop()));
+        self.extra(worker, |extra| {
+            let set = extra.pop().map(|(_, set)| set).unwrap_or_default();
+            let before = set.rsplit_once(';').map(|(before, _)| (FAILPOINTS.to_owned(), before.to_owned()));
+            extra.extend(before);
+        });
     }
 
     fn extra(&self, process: usize, change: impl FnOnce(&mut Extra)) {

@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod gathered;
+mod sessions;
 
 use crate::{
     check::{self, Violation, bounds},
@@ -51,6 +52,7 @@ impl Epoch<'_> {
         let shared = self.open()?;
         // What appears from here on is the new collection's.
         let before = self.deployment.database().partitions()?;
+        let ended = self.end_a_session().context("ending a session before the fault")?;
         let clients = self.start_clients(&shared);
         wait_for_progress(&shared, WARM).context("before the fault")?;
         let began = shared.now();
@@ -74,6 +76,8 @@ impl Epoch<'_> {
         let remembered = read_at.saturating_sub(micros(REMEMBERED));
         let mut violations = self.judge(&gathered, &table, remembered);
         violations.extend(check::lists::check(&listed, &table));
+        violations.extend(self.let_in_with(&ended)?);
+        violations.extend(self.let_in_with(&self.end_a_session()?)?);
         if recovery.is_none() {
             violations.push(Violation::other(format!("no recovery within {RECOVERS_WITHIN:?}")));
         }

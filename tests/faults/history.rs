@@ -24,6 +24,8 @@ pub(crate) struct Operation {
 pub(crate) enum Manner {
     /// Once.
     Plain,
+    /// Without waiting: the service took it (202), and its address told the rest.
+    Deferred,
     /// With an Idempotency-Key, again and again until the answer was certain.
     Keyed,
 }

@@ -12,17 +12,17 @@ pub(crate) struct Mutant {
 }
 
 /// All of them.
-pub(crate) const ALL: [Mutant; 10] = [
+pub(crate) const ALL: [Mutant; 11] = [
     // A worker acknowledges a delivery before it has carried it out.
-    Mutant { name: "ack-before-write", fault: "workers-all-killed", seed: 1 },
+    Mutant { name: "ack-before-write", fault: "worker-dies-before-commit", seed: 1 },
     // A gate does not wait for the broker to have a command.
     Mutant { name: "confirms-off", fault: "broker-all-killed", seed: 1 },
     // A gate does not hear that there is no queue.
     Mutant { name: "mandatory-off", fault: "write-queue-deleted", seed: 1 },
     // A record's next state is written whatever is there.
-    Mutant { name: "plain-write", fault: "worker-frozen", seed: 1 },
+    Mutant { name: "plain-write", fault: "worker-killed", seed: 1 },
     // A read asks one replica.
-    Mutant { name: "read-at-one", fault: "cassandra-killed", seed: 1 },
+    Mutant { name: "read-at-one", fault: "cassandra-frozen", seed: 1 },
     // A copy of a command is carried out again.
     Mutant { name: "receipts-ignored", fault: "worker-frozen", seed: 1 },
     // An operation is said to be closed, and nothing is written.
@@ -31,6 +31,8 @@ pub(crate) const ALL: [Mutant; 10] = [
     Mutant { name: "rejection-without-receipt", fault: "nothing", seed: 1 },
     // The driver sends a conditional batch again.
     Mutant { name: "cas-retried", fault: "cassandra-frozen", seed: 1 },
+    // A gate trusts a session that has ended.
+    Mutant { name: "session-cached", fault: "nothing", seed: 1 },
     // A group is answered before its batch is applied.
     Mutant { name: "answer-before-commit", fault: "nothing", seed: 1 },
 ];

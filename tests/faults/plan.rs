@@ -133,9 +133,9 @@ impl Iterator for Plan {
         let token = self.client * TOKENS_OF_ONE + self.count;
         let verb = self.verb();
         let sending = match self.dice.roll(100) {
-            0..68 => Sending::Once,
-            68..92 => Sending::Keyed,
-            92..96 => Sending::KeyedTwice,
+            0..66 => Sending::Once,
+            66..88 => Sending::Keyed,
+            88..92 => Sending::KeyedTwice,
             _ => Sending::Deferred,
         };
         let moves = self.dice.roll(50) == 0;

@@ -14,6 +14,8 @@ pub(crate) enum Judged {
     Certain(Told, Option<String>),
     /// This attempt had no effect and never will.
     NotTaken,
+    /// It will be carried out; where to ask.
+    Accepted(String),
     /// The session is gone.
     NoSession,
     /// It may have had an effect; where to ask.
@@ -41,7 +43,9 @@ pub(crate) fn judge(asked: Asked, said: &Said) -> Judged {
             let version = said.header("record-version").and_then(|version| version.parse().ok());
             version.map_or(Judged::Odd, |version| certain(Told::Deleted(version)))
         }
-        (202, asked) if asked != Asked::Read => Judged::Doubt(said.header("location").map(str::to_owned)),
+        (202, asked) if asked != Asked::Read => {
+            said.header("location").map_or(Judged::Odd, |address| Judged::Accepted(address.to_owned()))
+        }
         (401, _) => Judged::NoSession,
         (404, _) if said.says(":record-not-found\"") => certain(Told::Refused(Refusal::NotFound)),
         (412, _) if said.says("\"rejected\"") => certain(Told::Refused(Refusal::Failed(tag(said)))),

@@ -38,7 +38,8 @@ impl Gathered {
         for one in seen {
             let mut addresses: HashMap<usize, String> = one.unsettled.into_iter().collect();
             for (place, (record, operation)) in one.operations.into_iter().enumerate() {
-                gathered.unknown += usize::from(operation.told == Told::Unknown && !operation.is_read());
+                let unknown = operation.told == Told::Unknown && operation.manner != Manner::Deferred;
+                gathered.unknown += usize::from(unknown && !operation.is_read());
                 match addresses.remove(&place) {
                     Some(address) => gathered.unsettled.push(Unsettled { record, operation, address }),
                     None => gathered.add(record, operation),

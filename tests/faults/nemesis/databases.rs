@@ -50,7 +50,10 @@ fn freeze_majority(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo>
 fn kill_all(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     deployment.services.cassandra.iter_mut().for_each(|node| node.kill());
     Ok(Box::new(|deployment| {
-        restart_together(deployment.services.cassandra.iter_mut().map(|node| &mut **node))
+        // The seed first: a node that finds no other gives up, and nobody here starts it again.
+        let mut nodes = deployment.services.cassandra.iter_mut().map(|node| &mut **node);
+        nodes.next().map_or(Ok(()), testbed::Node::restart)?;
+        restart_together(nodes)
     }))
 }
 
