@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Lost,
     /// One command has two effects.
     Twice,
+    /// An answer came too late: on a busy machine that proves nothing about a mutant.
+    Late,
     /// Any other promise that was broken.
     Other,
 }
@@ -40,6 +42,10 @@ impl Violation {
 
     pub(crate) fn twice(text: String) -> Self {
         Self { kind: Kind::Twice, text }
+    }
+
+    pub(crate) fn late(text: String) -> Self {
+        Self { kind: Kind::Late, text }
     }
 
     pub(crate) fn other(text: String) -> Self {

@@ -14,7 +14,7 @@ pub(crate) struct Mutant {
 /// All of them.
 pub(crate) const ALL: [Mutant; 11] = [
     // A worker acknowledges a delivery before it has carried it out.
-    Mutant { name: "ack-before-write", fault: "worker-dies-before-commit", seed: 1 },
+    Mutant { name: "ack-before-write", fault: "workers-all-killed", seed: 1 },
     // A gate does not wait for the broker to have a command.
     Mutant { name: "confirms-off", fault: "broker-all-killed", seed: 1 },
     // A gate does not hear that there is no queue.

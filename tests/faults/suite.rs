@@ -2,7 +2,7 @@
 //! along, and the next one gets a fresh one.
 
 use crate::{
-    check::Violation,
+    check::{Kind, Violation},
     deployment::Deployment,
     epoch::Epoch,
     mutants::{self, Mutant},
@@ -141,7 +141,8 @@ impl Suite {
         if let Some(deployment) = &mut self.deployment {
             deployment.restart_with(None);
         }
-        let Some(first) = violations.first() else {
+        let proof = violations.iter().find(|violation| violation.kind != Kind::Late);
+        let Some(first) = proof else {
             return Err(format!("{} was not caught by {}", mutant.name, fault.name).into());
         };
         let first: String = first.text.chars().take(100).map(|c| if c == '\n' { ' ' } else { c }).collect();

@@ -27,7 +27,7 @@ pub(crate) struct Usage {
 pub(crate) fn hangs(slowest: &[Slowest], limit: Duration, excused: &[usize]) -> Vec<Violation> {
     let late = slowest.iter().filter(|one| one.took > limit && !excused.contains(&one.gate));
     late.map(|one| {
-        Violation::other(format!("an answer of gate {} took {:?}, at most {limit:?}", one.gate, one.took))
+        Violation::late(format!("an answer of gate {} took {:?}, at most {limit:?}", one.gate, one.took))
     })
     .collect()
 }
