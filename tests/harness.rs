@@ -4,7 +4,8 @@
 //! - [`service`]: a running deployment as a scenario sees it; [`client`] and [`answer`]: somebody who talks to it;
 //!   [`raw`]: somebody who talks nonsense to it.
 //! - [`embedded`], [`cluster`]: the deployments; [`server`]: one of their processes; [`ground`]: a vhost and a
-//!   keyspace; [`cql`]: what takes the keyspace away.
+//!   keyspace; [`cql`]: what reads and damages tables,
+//!   and takes the keyspace away.
 //! - [`load`], [`ledger`]: clients at work while something breaks, and the reckoning afterwards.
 
 mod answer;
@@ -29,6 +30,7 @@ pub(crate) use answer::Answer;
 pub(crate) use binaries::binary;
 pub(crate) use client::{Call, Client};
 pub(crate) use cluster::Cluster;
+pub(crate) use cql::{Connection, Consistency};
 pub(crate) use embedded::Embedded;
 pub(crate) use ground::Ground;
 pub(crate) use ledger::{Entry, Ledger, Told, settled};

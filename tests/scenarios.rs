@@ -30,6 +30,7 @@ mod bad_requests;
 mod collections;
 mod configuration;
 mod contention;
+mod dead_letters;
 mod deferred;
 mod deferred_faults;
 mod embedded_faults;
@@ -77,6 +78,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         two_nodes::all(),
         service_faults::all(),
         deferred_faults::all(),
+        dead_letters::all(),
         worker_faults::all(),
         gate_faults::all(),
         embedded_faults::all(),

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 pub(crate) use clock::keep_comparing;
 
 /// How long a gate looks for the receipt of a change whose outcome did not come in time.
-const LAST_LOOK: Duration = Duration::from_millis(800);
+const LAST_LOOK: Duration = Duration::from_millis(500);
 /// What a client that is turned away is told to wait, in seconds: no less, and no more.
 const SHORTEST_WAIT: u64 = 1;
 const LONGEST_WAIT: u64 = 30;
