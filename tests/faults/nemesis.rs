@@ -73,6 +73,29 @@ pub(crate) fn all() -> Vec<Fault> {
     themes.into_iter().flatten().collect()
 }
 
+/// The short version: each kind of party killed, frozen or cut, and every failpoint.
+pub(crate) fn short() -> Vec<Fault> {
+    const SHORT: [&str; 14] = [
+        "gate-killed",
+        "worker-killed",
+        "worker-frozen",
+        "worker-dies-before-commit",
+        "worker-dies-after-commit",
+        "worker-dies-after-reply",
+        "worker-dies-before-ack",
+        "broker-frozen",
+        "broker-majority-killed",
+        "write-queue-deleted",
+        "cassandra-killed",
+        "cassandra-frozen",
+        "redis-primary-killed",
+        "gate-broker-cut",
+    ];
+    let faults: Vec<Fault> = all().into_iter().filter(|fault| SHORT.contains(&fault.name)).collect();
+    assert_eq!(faults.len(), SHORT.len(), "a fault of the short version is gone");
+    faults
+}
+
 /// One of so many.
 fn pick(dice: &mut Dice, count: usize) -> usize {
     usize::try_from(dice.roll(count as u64)).unwrap_or_default()

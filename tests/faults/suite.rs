@@ -18,12 +18,16 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// All that clients and faults do follows from it. Without it: the time.
+/// All that clients and faults do follows from it.
 const SEED: &str = "PENSTOCK_FAULTS_SEED";
+/// Unless it is given, the same every time.
+const USUAL_SEED: u64 = 1;
+/// Set: every fault there is, in place of the short version.
+const ALL: &str = "PENSTOCK_FAULTS_ALL";
 /// How long to go on. Without it: every fault once.
 const MINUTES: &str = "PENSTOCK_FAULTS_MINUTES";
 /// Set: mutants in place of faults.
@@ -71,7 +75,8 @@ fn fault_trials(suite: &Arc<Mutex<Suite>>) -> Vec<Trial> {
         let suite = Arc::clone(suite);
         Trial::test(format!("faults::{}", fault.name), move || lock(&suite).run(&fault))
     };
-    nemesis::all().into_iter().map(trial).collect()
+    let faults = if env::var_os(ALL).is_some() { nemesis::all() } else { nemesis::short() };
+    faults.into_iter().map(trial).collect()
 }
 
 fn mutant_trials(suite: &Arc<Mutex<Suite>>) -> Vec<Trial> {
@@ -92,10 +97,9 @@ fn lock(suite: &Mutex<Suite>) -> MutexGuard<'_, Suite> {
 
 impl Suite {
     fn prepare() -> Result<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let seed = match env::var(SEED) {
             Ok(text) => text.parse().with_context(|| format!("{SEED} is a number, not {text:?}"))?,
-            Err(_) => now.as_secs(),
+            Err(_) => USUAL_SEED,
         };
         // One thread for all clients: the cores are for what is under test.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

@@ -12,7 +12,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.md")
 /// What to run.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// What all clients and faults do follows from it; without it the time
+    /// What all clients and faults do follows from it; without it the same as ever
     #[arg(long)]
     seed: Option<u64>,
     /// Go on for so many minutes; without it every fault is done once
@@ -33,7 +33,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(code(built));
     }
     let report = env::temp_dir().join(format!("penstock-faults-{}.md", std::process::id()));
-    let mut variables = vec![("PENSTOCK_FAULTS_REPORT".to_owned(), report.display().to_string())];
+    let mut variables = vec![
+        ("PENSTOCK_FAULTS_REPORT".to_owned(), report.display().to_string()),
+        ("PENSTOCK_FAULTS_ALL".to_owned(), "1".to_owned()),
+    ];
     let numbers = [("PENSTOCK_FAULTS_SEED", options.seed), ("PENSTOCK_FAULTS_MINUTES", options.minutes)];
     let numbers =
         numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.to_string())));
