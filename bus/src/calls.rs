@@ -180,7 +180,9 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
     fn judge(&mut self, error: BusError) -> Result<(), BusError> {
         let certain = error.not_executed() && self.seat.pending().attempt_failed();
         match error {
-            // The connection was lost; the next one will carry the command.
+            // The broker was silent on a connection that stands: once more. If that is lost, the next one will carry
+            // the command.
+            BusError::Broken(_) if *self.passage.borrow() == Passage::Open(self.sent_by) => self.send(),
             BusError::Unreachable(_) | BusError::Broken(_) => {}
             // What one queue does not take another may.
             _ if self.route.detour() => {

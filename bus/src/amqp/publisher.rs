@@ -20,6 +20,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// A broker that does not confirm within this is asked again.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(4);
 const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
 
@@ -49,10 +51,11 @@ pub(super) async fn run(
             () = closing.cancelled() => None,
         };
         let Some(batch) = batch else { return };
-        // A queue that has lost its majority neither confirms nor refuses. Nobody waits for this batch after its last
-        // call has ended; what waits behind it has its turn then, on a channel without the past.
+        // A queue that has lost its majority, or its leader, neither confirms nor refuses. What waits behind this batch
+        // has its turn after a while, on a channel without the past; and so has the batch, as long as it is wanted.
         let wanted = batch.iter().map(|attempt| attempt.command.wanted).max().unwrap_or_else(Instant::now);
-        let sent = timeout_at(wanted, send(queue, &batch, &links, &mut outlet)).await;
+        let end = wanted.min(Instant::now() + CONFIRMED_WITHIN);
+        let sent = timeout_at(end, send(queue, &batch, &links, &mut outlet)).await;
         let sent = sent.unwrap_or(Err(PublishError::Unconfirmed));
         if sent.is_err() {
             outlet = None;

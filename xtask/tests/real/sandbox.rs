@@ -64,6 +64,13 @@ impl Sandbox {
     }
 }
 
+/// A test that fails leaves no services behind either.
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.xtask(&["services", "down"], &[]).output();
+    }
+}
+
 fn jars() -> PathBuf {
     install::cassandra().unwrap().parent().unwrap().to_owned()
 }

@@ -20,8 +20,13 @@ use lapin::{
 };
 use messages::delivery;
 use std::time::Duration;
-use tokio::{sync::oneshot, time::sleep};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
+/// A queue that does not let itself be consumed within this is asked again.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const MIN_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(2);
 
@@ -53,9 +58,10 @@ impl Shard {
             let Some(link) = cancel.run_until_cancelled(self.consumption.wires.links.wait()).await else {
                 return;
             };
-            // A driver that has just lost its connection may never answer.
-            let established = link.lost.run_until_cancelled(self.establish(&link)).await;
-            match established.unwrap_or(Err(LinkError::Silent)) {
+            // A driver that has just lost its connection may never answer, nor may a queue without a leader.
+            let establishing = timeout(ANSWERED_WITHIN, self.establish(&link));
+            let established = link.lost.run_until_cancelled(establishing).await;
+            match established.unwrap_or(Ok(Err(LinkError::Silent))).unwrap_or(Err(LinkError::Silent)) {
                 Ok((channel, consumer)) => {
                     backoff = delays.build();
                     self.fault = None;
