@@ -260,8 +260,8 @@ async fn with_nobody_at_the_other_end_the_truth_is_told() {
     let address = body["operation"].as_str().unwrap();
     assert_eq!(response.headers()["location"], address);
     assert!(address.starts_with("/v1/operations/"));
-    // Its deadline is past; settling it needs a storage worker, too.
-    problem(gate.request(&Method::GET, address), 504, "outcome-unknown", "unknown").await;
+    // Its deadline is past; settling it, and who may ask for that, takes a storage worker, too.
+    problem(gate.request(&Method::GET, address), 504, "read-timed-out", "not_executed").await;
     gate.bus.close().await;
     let (response, _) = problem(gate.create("{}"), 503, "queue-unavailable", "not_executed").await;
     assert!(response.headers().contains_key("retry-after"));
