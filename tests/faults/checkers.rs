@@ -9,6 +9,11 @@ mod history;
 mod bounds;
 #[path = "checkers/example.rs"]
 mod example;
+#[path = "../harness/frame.rs"]
+mod frame;
+#[expect(clippy::unwrap_used, reason = "where a test cannot go on it has failed")]
+#[path = "checkers/frames.rs"]
+mod frames;
 #[path = "checkers/linear.rs"]
 mod linear;
 #[path = "checkers/lists.rs"]
