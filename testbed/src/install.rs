@@ -4,6 +4,7 @@
 //! - Cassandra: its jars from Maven Central, and Java 17 from Debian.
 //! - RabbitMQ 4: a Debian trixie root made by debootstrap (bookworm's own RabbitMQ is 3.10).
 //! - Redis: Debian's `redis-tools`, which holds the server's binary but starts no daemon.
+//! - libfaketime, which puts the clock of a process off.
 //!
 //! All but Debian's packages goes into the [`cache`], which fresh clones share.
 
@@ -98,6 +99,18 @@ pub fn redis() -> Result<PathBuf> {
         "redis-tools",
         "set PENSTOCK_TEST_REDIS_URL to use a running service",
     )
+}
+
+/// The library that puts the clock of a process off, to be preloaded.
+pub fn faketime() -> Result<PathBuf> {
+    let installed = || {
+        // A directory for each architecture.
+        let libraries = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+        libraries
+            .map(|architecture| architecture.path().join("faketime/libfaketimeMT.so.1"))
+            .find(|library| library.exists())
+    };
+    packages::provide(installed, "libfaketime", "libfaketime", "put it where Debian has it")
 }
 
 fn drop_package_files(root: &Path) -> Result<()> {

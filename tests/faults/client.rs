@@ -18,9 +18,12 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::{sync::watch, time::timeout};
 
 /// Whoever got no success waits a moment before it goes on.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How rarely a client asks while it is to ask little.
+const LULL: Duration = Duration::from_secs(1);
 /// How long a client tries to get a certain answer with its key.
 const INSISTS: Duration = Duration::from_secs(40);
 /// Of the list, the page that begins with the shared records.
@@ -38,6 +41,8 @@ pub(crate) struct Shared {
     /// The longest that an answer is waited for.
     pub(crate) patience: Duration,
     pub(crate) stopped: AtomicBool,
+    /// While it says so, a client does one thing in a [`LULL`].
+    pub(crate) calm: watch::Receiver<bool>,
     pub(crate) acknowledged: AtomicU64,
     /// When the last acknowledged change of each client began.
     pub(crate) progress: Vec<AtomicU64>,
@@ -91,6 +96,12 @@ impl Shared {
         self.stopped.load(Ordering::Relaxed)
     }
 
+    /// Waits as long as clients are to ask little, but not for ever: nothing may stop while a node starts.
+    async fn keep_calm(&self) {
+        let mut calm = self.calm.clone();
+        _ = timeout(LULL, calm.wait_for(|calm| !calm)).await;
+    }
+
     fn token(&self) -> String {
         self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -114,6 +125,7 @@ impl Client {
             if step.moves {
                 self.move_on();
             }
+            self.shared.keep_calm().await;
             match step.verb {
                 Verb::List => self.list().await,
                 _ => self.take(step).await,

@@ -1,5 +1,6 @@
 //! Gates and storage workers on clusters of their own, with a proxy on every wire between them.
 
+mod clock;
 mod services;
 mod wires;
 
@@ -9,6 +10,7 @@ use crate::{
     table::Database,
 };
 use anyhow::Result;
+use clock::Clock;
 pub(crate) use services::Services;
 use std::{
     fs,
@@ -19,6 +21,7 @@ use std::{
     time::Duration,
 };
 use testbed::{Node, Port};
+use tokio::sync::watch;
 pub(crate) use wires::Wires;
 
 pub(crate) const ADMIN_PASSWORD: &str = "the admin of the fault suite";
@@ -43,6 +46,8 @@ pub(crate) struct Deployment {
     pub(crate) addresses: Vec<SocketAddr>,
     /// Gates whose clients may wait longer: a fault stopped or silenced them.
     pub(crate) excused: Vec<usize>,
+    /// Whether clients are to leave the machine to a node that starts.
+    pub(crate) calm: watch::Sender<bool>,
     pub(crate) stage: Stage,
     /// What each worker, and each gate, is started with besides its configuration, next time.
     armed: Vec<Armed>,
@@ -87,6 +92,7 @@ impl Deployment {
             services,
             addresses,
             excused: Vec::new(),
+            calm: watch::Sender::new(false),
             stage,
             armed,
             _ports: ports,
@@ -98,6 +104,14 @@ impl Deployment {
     /// The table, through any node that is up.
     pub(crate) fn database(&self) -> Database {
         Database { node: self.services.cassandra[0].address().to_string(), keyspace: KEYSPACE.to_owned() }
+    }
+
+    /// Starts nodes of Cassandra while clients ask little: they have a host each elsewhere, and share two cores here.
+    pub(crate) fn start_calmly(&mut self, start: impl FnOnce(&mut Services) -> Result<()>) -> Result<()> {
+        self.calm.send_replace(true);
+        let started = start(&mut self.services);
+        self.calm.send_replace(false);
+        started
     }
 
     /// What gates and workers hold now.
@@ -123,6 +137,18 @@ impl Deployment {
             self.extra(process, |extra| *extra = set.into_iter().collect());
         }
         self.workers.iter_mut().chain(&mut self.gates).for_each(Server::restart);
+    }
+
+    /// Starts a process anew, workers before gates, with a clock of its own, until it is started again.
+    pub(crate) fn give_clock(&mut self, process: usize) -> Result<Clock> {
+        let clock = Clock::new(self.stage.path(), process)?;
+        let variables = clock.variables()?;
+        let count = variables.len();
+        // In front: what failpoints do is at the end.
+        self.extra(process, |extra| drop(extra.splice(0..0, variables)));
+        self.workers.iter_mut().chain(&mut self.gates).skip(process).take(1).for_each(Server::restart);
+        self.extra(process, |extra| drop(extra.drain(..count)));
+        Ok(clock)
     }
 
     /// Starts a worker with one more failpoint from now on.

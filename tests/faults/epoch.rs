@@ -112,6 +112,7 @@ impl Epoch<'_> {
             // Later than it may come, so that what comes too late is seen.
             patience: DEADLINE + GRACE * 3,
             stopped: AtomicBool::new(false),
+            calm: self.deployment.calm.subscribe(),
             acknowledged: AtomicU64::new(0),
             progress: (0..CLIENTS).map(|_| AtomicU64::new(0)).collect(),
         });

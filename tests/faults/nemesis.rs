@@ -3,6 +3,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "a harm that cannot fail is a harm like the others")]
 
 mod brokers;
+mod clocks;
 mod databases;
 mod failpoints;
 mod pairs;
@@ -63,6 +64,7 @@ impl Fault {
 pub(crate) fn all() -> Vec<Fault> {
     let themes = [
         processes::all(),
+        clocks::all(),
         failpoints::all(),
         brokers::all(),
         databases::all(),

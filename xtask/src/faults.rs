@@ -28,7 +28,8 @@ pub(crate) struct Options {
 
 /// Runs the suite on clusters of its own, and puts its table into `docs/faults.md`.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let built = cargo(&["build", "--package", "gate", "--package", "storage-worker"], &[], &[])?;
+    // The whole workspace, as the other test command does: cargo builds all dependencies anew for another selection.
+    let built = cargo(&["build", "--workspace", "--bins"], &[], &[])?;
     if !built.success() {
         return Ok(code(built));
     }
@@ -46,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         variables.push(("PENSTOCK_FAULTS_MUTANTS".to_owned(), "1".to_owned()));
     }
     let filter: Vec<String> = ["--".to_owned()].into_iter().chain(options.fault.clone()).collect();
-    let tested = cargo(&["test", "--package", "scenarios", "--test", "faults"], &filter, &variables)?;
+    let tested = cargo(&["test", "--workspace", "--test", "faults"], &filter, &variables)?;
     publish(options, table, &report)?;
     Ok(code(tested))
 }

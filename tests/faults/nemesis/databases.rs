@@ -24,7 +24,7 @@ pub(super) fn all() -> Vec<Fault> {
 fn kill_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let node = pick(dice, deployment.services.cassandra.len());
     deployment.services.cassandra[node].kill();
-    Ok(Box::new(move |deployment| deployment.services.cassandra[node].restart()))
+    Ok(Box::new(move |deployment| deployment.start_calmly(|services| services.cassandra[node].restart())))
 }
 
 fn freeze_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
@@ -51,16 +51,18 @@ fn kill_all(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     deployment.services.cassandra.iter_mut().for_each(|node| node.kill());
     Ok(Box::new(|deployment| {
         // The seed first: a node that finds no other gives up, and nobody here starts it again.
-        let mut nodes = deployment.services.cassandra.iter_mut().map(|node| &mut **node);
-        nodes.next().map_or(Ok(()), testbed::Node::restart)?;
-        restart_together(nodes)
+        deployment.start_calmly(|services| {
+            let mut nodes = services.cassandra.iter_mut().map(|node| &mut **node);
+            nodes.next().map_or(Ok(()), testbed::Node::restart)?;
+            restart_together(nodes)
+        })
     }))
 }
 
 fn restart_one_by_one(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     for number in 0..deployment.services.cassandra.len() {
         deployment.services.cassandra[number].stop()?;
-        deployment.services.cassandra[number].restart()?;
+        deployment.start_calmly(|services| services.cassandra[number].restart())?;
         // An operator takes the next one only when all see this one.
         deployment.services.wait_for_cassandra()?;
     }
