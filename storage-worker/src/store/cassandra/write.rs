@@ -10,6 +10,7 @@ use scylla::{
         writers::RowWriter,
     },
     statement::batch::Batch,
+    value::MaybeUnset,
 };
 use std::time::Duration;
 use thiserror::Error;
@@ -37,7 +38,7 @@ pub(super) enum Values<'a> {
     Create((State<'a>, &'a str, Key<'a>)),
     Put((State<'a>, &'a str, Key<'a>, Option<i64>)),
     Delete((i32, State<'a>, Key<'a>, Option<i64>)),
-    Receipt((i32, &'a str, String, Option<&'a [u8]>, Key<'a>, Option<String>)),
+    Receipt((i32, &'a str, String, MaybeUnset<Option<&'a [u8]>>, Key<'a>, Option<String>)),
 }
 
 type State<'a> = (i64, i64, i64, &'a str);
@@ -110,6 +111,9 @@ impl<'a> Bound<'a> {
         let replaces = replaces_dead.then(|| serde_json::to_string(&DEAD)).transpose().map_err(invalid)?;
         let outcome = serde_json::to_string(&receipt.outcome).map_err(invalid)?;
         let fingerprint = receipt.fingerprint.as_ref().map(|fingerprint| &fingerprint.as_bytes()[..]);
+        // Where there was none, none is left out: a null would be stored, as a tombstone that every read meets.
+        let left_out = fingerprint.is_none() && !replaces_dead;
+        let fingerprint = if left_out { MaybeUnset::Unset } else { MaybeUnset::Set(fingerprint) };
         let bytes = outcome.len();
         let record = receipt.record.as_str();
         self.batch.append_statement(statements.receipt.clone());
