@@ -6,7 +6,7 @@ use crate::{
 };
 use bus::topology::DEFERRED_TTL;
 use clap::{Args, Parser};
-use process::{Secret, config::duration};
+use process::{LogOptions, Secret, config::duration};
 use std::{net::SocketAddr, time::Duration};
 
 /// The REST gate of Penstock: takes requests over HTTP and sends them as commands to storage workers.
@@ -46,6 +46,9 @@ pub struct Config {
     /// Time-outs and limits.
     #[command(flatten)]
     pub settings: Settings,
+    /// Log files.
+    #[command(flatten)]
+    pub logs: LogOptions,
 }
 
 /// How long sessions live.

@@ -13,7 +13,7 @@ use bus::BusError;
 use messages::{InvalidName, Rejection, document::DocumentError};
 
 pub(crate) use access::AccessError;
-pub(crate) use problem::{Effect, Problem};
+pub(crate) use problem::{Cause, Effect, Failure, Gravity, Problem};
 pub(crate) use request::RequestError;
 pub(crate) use service::ServiceError;
 
@@ -49,10 +49,12 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Service(error) = &self {
-            error.log();
+        let mut response = self.problem().into_response();
+        if let (Self::Service(error), Some(failure)) = (&self, response.extensions_mut().get_mut::<Failure>())
+        {
+            failure.cause = Some(error.cause());
         }
-        self.problem().into_response()
+        response
     }
 }
 

@@ -122,6 +122,7 @@ impl Gate {
         };
         let envelope =
             Envelope { deadline: envelope.issued.after(self.settings.deferred_deadline), ..envelope };
+        caller.exchange.became(&envelope);
         let operation = Operation::of(&envelope, caller.exchange.caller());
         let deferral = Deferral { kept_within: self.settings.request_deadline, wait };
         let began = Instant::now();
@@ -154,7 +155,7 @@ impl Gate {
         if clock.is_off() {
             return Err(ServiceError::ClockOff(clock).into());
         }
-        exchange.became(envelope.id);
+        exchange.became(&envelope);
         let operation = Operation::of(&envelope, exchange.caller());
         let began = Instant::now();
         match self.bus.call(envelope).await {
@@ -236,6 +237,7 @@ impl Gate {
 fn done(exchange: &Exchange, began: Instant, reply: Reply) -> Result<Outcome, ApiError> {
     exchange.waited(began.elapsed(), reply.timing.map_or(0, |timing| timing.worked));
     exchange.answered_at(reply.consistency);
+    exchange.ended_as(&reply.outcome);
     match reply.outcome {
         Outcome::Rejected(rejection) => Err(rejection.into()),
         outcome => Ok(outcome),

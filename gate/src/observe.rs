@@ -1,7 +1,7 @@
 //! Around every request: its names, one line in the log, and what is said in headers.
 
 use crate::{
-    error::{ApiError, RequestError},
+    error::{ApiError, Effect, Failure, Gravity, RequestError},
     gate::Gate,
     request::exchange::Exchange,
     routes,
@@ -11,9 +11,13 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, Version, header};
-use messages::Consistency;
-use std::{any::Any, sync::Arc, time::Instant};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use messages::{Consistency, UserName};
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// The most bytes of path and query together.
 const MAX_TARGET: usize = 8 * 1024;
@@ -34,8 +38,8 @@ pub(crate) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request,
     };
     set("request-id", exchange.request_id());
     set("traceparent", exchange.traceparent());
-    if exchange.command().is_some() {
-        let [queue, store] = [exchange.queued(), exchange.worked()].map(|time| time.as_secs_f64() * 1e3);
+    if let Some((queued, worked)) = exchange.waits() {
+        let [queue, store] = [queued, worked].map(|time| time.as_secs_f64() * 1e3);
         set("server-timing", &format!("queue;dur={queue:.3}, store;dur={store:.3}"));
     }
     if exchange.consistency() == Consistency::One {
@@ -49,26 +53,57 @@ pub(crate) async fn observe(State(gate): State<Arc<Gate>>, mut request: Request,
     response
 }
 
-/// One line a request, with nothing of what it carried.
+/// One line a request, with nothing of what it carried, and with what its client was not told of a failure.
 fn log(exchange: &Exchange, method: &Method, route: &str, response: &Response, began: Instant) {
-    let status = response.status().as_u16();
-    let duration_ms = began.elapsed().as_secs_f64() * 1e3;
-    let command = exchange.command().map(|command| command.to_string());
+    let status = response.status();
+    let failure = response.extensions().get::<Failure>();
+    let cause = failure.and_then(|failure| failure.cause.as_ref());
+    let command = exchange.command();
+    let waits = exchange.waits();
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
+                event.action = "request",
+                event.outcome = outcome(status, failure),
+                event.duration = nanos(began.elapsed()),
                 http.request.method = method.as_str(),
                 http.route = route,
-                http.response.status_code = status,
+                http.response.status_code = status.as_u16(),
                 http.request.id = exchange.request_id(),
-                duration_ms,
-                command.id = command,
                 trace.id = exchange.trace_id(),
-                "{method} {route} {status}"
+                user.name = exchange.caller().map(UserName::as_str),
+                command.id = command.map(|command| tracing::field::display(command.id)),
+                command.name = command.map(|command| command.name),
+                command.outcome = exchange.outcome(),
+                collection.name = command.map(|command| command.collection.as_str()),
+                queue.duration = waits.map(|(queued, _)| nanos(queued)),
+                store.duration = waits.map(|(_, worked)| nanos(worked)),
+                error.code = failure.map(|failure| failure.kind),
+                error.message = cause.map(|cause| cause.text.as_str()),
+                "{method} {route} {}",
+                status.as_u16()
             )
         };
     }
-    if routes::UNBOUNDED.contains(&route) { line!(debug) } else { line!(info) }
+    match cause.map(|cause| cause.gravity) {
+        Some(Gravity::Fault) => line!(error),
+        Some(Gravity::Mishap) => line!(warn),
+        None if routes::UNBOUNDED.contains(&route) => line!(debug),
+        None => line!(info),
+    }
+}
+
+/// As ECS has it: `success`, `failure`, or `unknown`.
+fn outcome(status: StatusCode, failure: Option<&Failure>) -> &'static str {
+    match failure {
+        Some(Failure { effect: Effect::Unknown, .. }) => "unknown",
+        _ if status.is_client_error() || status.is_server_error() => "failure",
+        _ => "success",
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Lets in as many requests at once as the gate takes, and none whose target is too long.

@@ -172,6 +172,20 @@ impl Command {
         }
     }
 
+    /// Its name on the wire and in logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateRecord(_) => "create_record",
+            Self::ReplaceRecord(_) => "replace_record",
+            Self::PatchRecord(_) => "patch_record",
+            Self::DeleteRecord(_) => "delete_record",
+            Self::ReadRecord(_) => "read_record",
+            Self::ListRecords(_) => "list_records",
+            Self::ReadOperation(_) => "read_operation",
+            Self::CloseOperation(_) => "close_operation",
+        }
+    }
+
     /// Whether it changes nothing, so that any worker may carry it out, any number of times.
     pub fn is_read(&self) -> bool {
         matches!(self, Self::ReadRecord(_) | Self::ListRecords(_) | Self::ReadOperation(_))
@@ -185,5 +199,11 @@ impl Envelope {
             Command::CreateRecord(_) => Some(self.id.as_uuid().into()),
             command => command.record().cloned(),
         }
+    }
+
+    /// The trace it belongs to, by its id.
+    pub fn trace_id(&self) -> Option<&str> {
+        // `00-<trace>-<span>-<flags>` (W3C Trace Context §3.2).
+        self.trace.as_deref()?.get(3..35)
     }
 }

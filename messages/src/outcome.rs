@@ -25,6 +25,22 @@ pub enum Outcome {
     Rejected(Rejection),
 }
 
+impl Outcome {
+    /// Its name on the wire and in logs: a rejection has one of its own.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::RecordCreated(_) => "record_created",
+            Self::RecordReplaced(_) => "record_replaced",
+            Self::RecordPatched(_) => "record_patched",
+            Self::RecordDeleted(_) => "record_deleted",
+            Self::RecordRead(_) => "record_read",
+            Self::RecordsListed(_) => "records_listed",
+            Self::OperationPending => "operation_pending",
+            Self::Rejected(rejection) => rejection.name(),
+        }
+    }
+}
+
 /// A record as a change left it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordWritten {

@@ -67,6 +67,26 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Its name on the wire and in logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CollectionNotFound { .. } => "collection_not_found",
+            Self::RecordNotFound { .. } => "record_not_found",
+            Self::RecordExists { .. } => "record_exists",
+            Self::PreconditionFailed { .. } => "precondition_failed",
+            Self::PatchFailed { .. } => "patch_failed",
+            Self::DocumentInvalid { .. } => "document_invalid",
+            Self::DocumentTooLarge { .. } => "document_too_large",
+            Self::Forbidden { .. } => "forbidden",
+            Self::SessionRevoked => "session_revoked",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Dead => "dead",
+            Self::Unsupported => "unsupported",
+        }
+    }
+
     /// Whether the operation was closed: judged by nobody, and without effect for ever.
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Expired | Self::Cancelled | Self::Dead)

@@ -284,3 +284,21 @@ fn what_a_newer_version_adds_is_passed_over() {
     assert!(delivery::decode_commands(b"{\"v\":2,\"commands\":[]}").is_err());
     assert!(delivery::decode_commands(b"garbage").is_err());
 }
+
+/// The one key of an externally tagged value, or the value itself where it has no members.
+fn tag(value: &serde_json::Value) -> String {
+    let key = value.as_object().and_then(|members| members.keys().next().cloned());
+    key.or_else(|| value.as_str().map(str::to_owned)).unwrap()
+}
+
+#[test]
+fn logs_call_things_as_the_wire_does() {
+    for (_, command) in commands() {
+        assert_eq!(command.name(), tag(&serde_json::to_value(&command).unwrap()));
+    }
+    for (_, outcome) in outcomes() {
+        let value = serde_json::to_value(&outcome).unwrap();
+        let value = value.get("rejected").unwrap_or(&value);
+        assert_eq!(outcome.name(), tag(value));
+    }
+}

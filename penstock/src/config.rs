@@ -1,7 +1,7 @@
 //! How the command is told what to do: verbs and flags, each flag with an environment variable of the same meaning.
 
 use clap::{Args, Parser, Subcommand};
-use process::Secret;
+use process::{LogOptions, Secret};
 use std::{net::SocketAddr, path::PathBuf};
 use storage_worker::config::CassandraOptions;
 
@@ -103,6 +103,8 @@ pub(crate) struct ServeOptions {
     pub(crate) sessions: gate::SessionSettings,
     #[command(flatten)]
     pub(crate) settings: gate::Settings,
+    #[command(flatten)]
+    pub(crate) logs: LogOptions,
 }
 
 impl ServeOptions {

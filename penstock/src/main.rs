@@ -10,6 +10,7 @@ mod welcome;
 
 use clap::Parser;
 use config::{Action, Options, QueueAction, ServeOptions, StorageAction};
+use process::{LogOptions, Logging, Stream};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -17,11 +18,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    process::telemetry::init("penstock");
-    match options.action.unwrap_or_else(|| Action::Serve(Box::new(ServeOptions::from_environment()))) {
-        Action::Serve(options) => process::run(serve::serve(*options)),
-        Action::Doctor(options) => process::run(doctor::examine(*options)),
-        Action::Storage(StorageAction::Replicate(options)) => process::run(storage::replicate(*options)),
-        Action::Queue(QueueAction::Apply(options)) => process::run(queue::apply(options)),
-    }
+    let action = options.action.unwrap_or_else(|| Action::Serve(Box::new(ServeOptions::from_environment())));
+    let log_options = match &action {
+        Action::Serve(options) => options.logs.clone(),
+        _ => LogOptions::default(),
+    };
+    // What people asked for goes to stdout.
+    let logging = Logging { service: "penstock", stream: Stream::Stderr, options: log_options };
+    process::run_logged(logging, |_| async move {
+        match action {
+            Action::Serve(options) => serve::serve(*options).await,
+            Action::Doctor(options) => doctor::examine(*options).await,
+            Action::Storage(StorageAction::Replicate(options)) => storage::replicate(*options).await,
+            Action::Queue(QueueAction::Apply(options)) => queue::apply(options).await,
+        }
+    })
 }

@@ -12,6 +12,7 @@ pub mod watchdog;
 
 pub use clock::now;
 pub use config::{ConfigError, Secret};
-pub use exit::run;
+pub use exit::{run, run_logged};
 pub use health::{Condition, Health};
 pub use shutdown::Stopper;
+pub use telemetry::{LogOptions, Logging, Logs, Stream};

@@ -24,7 +24,7 @@ impl Stopper {
         let stop = stopper.clone();
         tokio::spawn(async move {
             let name = next(&mut terminate, &mut interrupt).await;
-            tracing::info!(event.action = "stopping", signal = name, "stopping: received {name}");
+            tracing::info!(event.action = "stopping", "stopping: received {name}");
             stop.stop();
             next(&mut terminate, &mut interrupt).await;
             std::process::exit(130);

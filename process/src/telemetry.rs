@@ -1,87 +1,131 @@
-//! Logs: readable on a terminal, one JSON object in the Elastic Common Schema a line everywhere else.
+//! Logs: readable on a terminal, one JSON object in the Elastic Common Schema a line everywhere else; and, where a
+//! directory is given, in files there.
 
-use serde_json::{Map, Value};
-use std::{fmt, io::IsTerminal};
-use tracing::{
-    Event, Subscriber,
-    field::{Field, Visit},
+mod directory;
+mod ecs;
+mod files;
+
+use crate::ConfigError;
+use clap::Args;
+use ecs::Ecs;
+use files::LogFiles;
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
 };
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter,
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
-    registry::LookupSpan,
+    EnvFilter, Layer, Registry,
+    fmt::{self, MakeWriter, writer::BoxMakeWriter, writer::MakeWriterExt},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 /// What is logged unless `RUST_LOG` says otherwise. Drivers and the embedded store tell every step at `info`, and lapin
 /// shows what is in a message that came back.
 const USUAL: &str = "info,fjall=warn,lsm_tree=warn,scylla=warn,lapin=warn,lapin::returned_messages=off";
+/// Lines that wait for the disk. More are left out: a slow disk must not hold up the service, nor fill its memory.
+const WAITING: usize = 8192;
 
-/// Begins to log, to stderr. `RUST_LOG` chooses what; a service's name stands in each line.
-pub fn init(service: &'static str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // An error means that a test has already begun to log in this process.
-    let _ = if std::io::stderr().is_terminal() {
-        builder.with_target(false).try_init()
-    } else {
-        builder.event_format(Ecs { service }).try_init()
-    };
+/// The files that log lines go to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LogOptions {
+    /// A directory for log files, shared with other replicas if you like; without it lines go to the standard stream
+    /// alone.
+    #[arg(long, env = "LOG_DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// The most bytes of one log file.
+    #[arg(long, env = "LOG_FILE_BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u64).range(64 << 10..=1 << 30))]
+    pub log_file_bytes: u64,
+    /// The most log files of this service in the directory, those of all replicas together. The oldest go first; a
+    /// file that a live process writes stays.
+    #[arg(long, env = "LOG_FILES", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub log_files: u16,
 }
 
-/// Elastic Common Schema 8: <https://www.elastic.co/guide/en/ecs/8.17/ecs-reference.html>.
-struct Ecs {
-    service: &'static str,
+/// The standard stream that log lines go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Of a process that has nothing else to say.
+    Stdout,
+    /// Of a command that tells people something on stdout.
+    Stderr,
 }
 
-impl<S, N> FormatEvent<S, N> for Ecs
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let metadata = event.metadata();
-        let mut line = Map::new();
-        line.insert("@timestamp".to_owned(), jiff::Timestamp::now().to_string().into());
-        line.insert("log.level".to_owned(), metadata.level().as_str().to_ascii_lowercase().into());
-        line.insert("service.name".to_owned(), self.service.into());
-        line.insert("process.pid".to_owned(), std::process::id().into());
-        line.insert("log.logger".to_owned(), metadata.target().into());
-        line.insert("ecs.version".to_owned(), "8.17".into());
-        event.record(&mut Fields(&mut line));
-        writeln!(writer, "{}", Value::Object(line))
+/// How a process logs.
+#[derive(Clone, Debug)]
+pub struct Logging {
+    /// The name that stands in each line.
+    pub service: &'static str,
+    /// The stream.
+    pub stream: Stream,
+    /// The files.
+    pub options: LogOptions,
+}
+
+/// Keeps what was logged on its way to the files. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Logs(Arc<Mutex<Option<WorkerGuard>>>);
+
+impl Logging {
+    /// Begins to log. `RUST_LOG` chooses what.
+    ///
+    /// # Errors
+    /// When `LOG_DIR` cannot be used. That it is full is no reason.
+    pub fn begin(self) -> Result<Logs, ConfigError> {
+        let (files, guard) = match &self.options.log_dir {
+            None => (None, None),
+            Some(directory) => {
+                let files = LogFiles::open(self.service, directory, &self.options)?;
+                let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING).lossy(true);
+                let (files, guard) = builder.thread_name("log-files").finish(files);
+                (Some(files), Some(guard))
+            }
+        };
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
+        let ecs = Ecs::of(self.service);
+        let layers = match (self.stream.is_terminal(), files) {
+            (true, None) => vec![for_people(self.stream.writer())],
+            (true, Some(files)) => vec![for_people(self.stream.writer()), for_machines(ecs, files)],
+            (false, None) => vec![for_machines(ecs, self.stream.writer())],
+            (false, Some(files)) => vec![for_machines(ecs, self.stream.writer().and(files))],
+        };
+        // An error means that a test has already begun to log in this process.
+        let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
+        Ok(Logs(Arc::new(Mutex::new(guard))))
     }
 }
 
-struct Fields<'a>(&'a mut Map<String, Value>);
-
-impl Fields<'_> {
-    fn set(&mut self, field: &Field, value: Value) {
-        self.0.insert(field.name().to_owned(), value);
+impl Logs {
+    /// Waits, at most about a second, until what was logged is in the files. Nothing gets there afterwards.
+    pub fn finish(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
-impl Visit for Fields<'_> {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value.into());
+impl Stream {
+    fn is_terminal(self) -> bool {
+        match self {
+            Self::Stdout => io::stdout().is_terminal(),
+            Self::Stderr => io::stderr().is_terminal(),
+        }
     }
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value.into());
+
+    fn writer(self) -> BoxMakeWriter {
+        match self {
+            Self::Stdout => BoxMakeWriter::new(io::stdout),
+            Self::Stderr => BoxMakeWriter::new(io::stderr),
+        }
     }
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value.into());
-    }
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value.into());
-    }
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value.into());
-    }
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, format!("{value:?}").into());
-    }
+}
+
+type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+fn for_people(writer: BoxMakeWriter) -> BoxedLayer {
+    fmt::layer().with_target(false).with_writer(writer).boxed()
+}
+
+fn for_machines(ecs: Ecs, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> BoxedLayer {
+    fmt::layer().event_format(ecs).with_writer(writer).boxed()
 }

@@ -1,6 +1,7 @@
 //! Noticing that the runtime stands still. A worker that hangs holds its shards, and the broker hears its heartbeats as
 //! long as their thread runs: it must leave by itself.
 
+use crate::Logs;
 use std::{
     sync::{
         Arc,
@@ -17,12 +18,13 @@ const PATIENCE: u32 = 10;
 
 /// Ends the process with exit code 1 when its runtime does nothing for ten seconds. What the process held, others
 /// get. To be called within a runtime.
-pub fn leave_when_stalled() {
-    watch(LOOKS, PATIENCE, || {
+pub fn leave_when_stalled(logs: Logs) {
+    watch(LOOKS, PATIENCE, move || {
         tracing::error!(
             event.action = "stalled",
             "the runtime stands still: leaving, so that others take over"
         );
+        logs.finish();
         std::process::exit(1);
     });
 }

@@ -4,7 +4,7 @@ use crate::store::cassandra::{CassandraConfig, Credentials, Replication};
 use bus::{AmqpConfig, ConsumeOptions, Lane};
 use clap::{Args, Parser, Subcommand};
 use messages::Consistency;
-use process::{ConfigError, Secret};
+use process::{ConfigError, LogOptions, Secret};
 use std::{net::SocketAddr, time::Duration};
 use uuid::Uuid;
 
@@ -21,6 +21,9 @@ pub struct Options {
     /// The work.
     #[command(flatten)]
     pub work: WorkOptions,
+    /// Log files.
+    #[command(flatten)]
+    pub logs: LogOptions,
 }
 
 /// What a storage worker can do besides working.

@@ -48,7 +48,7 @@ impl Worker {
         tasks.close();
         if timeout(grace, tasks.wait()).await.is_err() {
             tracing::warn!(
-                deliveries = tasks.len(),
+                delivery.count = tasks.len(),
                 "stopping with unfinished deliveries; others will finish them"
             );
         }

@@ -2,7 +2,7 @@
 
 use bus::{AmqpBus, Bus};
 use clap::Parser;
-use process::Stopper;
+use process::{Logging, Logs, Stopper, Stream};
 use std::{process::ExitCode, sync::Arc};
 use storage_worker::{
     config::{Action, Options},
@@ -12,17 +12,19 @@ use storage_worker::{
 };
 
 fn main() -> ExitCode {
-    process::run(work(Options::parse()))
+    let options = Options::parse();
+    let logging =
+        Logging { service: "storage-worker", stream: Stream::Stdout, options: options.logs.clone() };
+    process::run_logged(logging, |logs| work(options, logs))
 }
 
-async fn work(options: Options) -> anyhow::Result<()> {
-    process::telemetry::init("storage-worker");
+async fn work(options: Options, logs: Logs) -> anyhow::Result<()> {
     let stopper = Stopper::on_signals()?;
     let cassandra = options.cassandra.config()?;
     if let Some(Action::Migrate) = options.action {
         return connect::migrate(&cassandra, &options.cassandra.replication(), &stopper).await;
     }
-    process::watchdog::leave_when_stalled();
+    process::watchdog::leave_when_stalled(logs);
     let consume = options.work.consume();
     let amqp = options.work.amqp(&consume.worker)?;
     let health = readiness::serve(options.work.admin_bind, &stopper).await?;

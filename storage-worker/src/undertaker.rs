@@ -72,8 +72,11 @@ async fn settle_command(
     let outcome = close(executor, operation, closing).await?;
     if is_dead(&outcome) {
         tracing::error!(
+            event.action = "dead-letter",
             command.id = %id,
-            trace.parent = envelope.trace,
+            command.name = envelope.command.name(),
+            collection.name = envelope.command.collection().as_str(),
+            trace.id = envelope.trace_id(),
             queue.name = death.queue,
             event.reason = death.reason,
             error.message = death.error,
@@ -87,6 +90,8 @@ async fn settle_command(
 async fn bury_unreadable(executor: &Executor, death: &Death) -> Result<(), ExecutorError> {
     let id = CommandId::new(Uuid::new_v5(&UNREADABLE, &death.body));
     tracing::error!(
+        event.action = "dead-letter",
+        event.reason = death.reason,
         command.id = %id,
         queue.name = death.queue,
         error.message = death.error,

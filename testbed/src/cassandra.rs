@@ -7,7 +7,7 @@ use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     ops::{Deref, DerefMut},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -86,6 +86,11 @@ impl Cassandra {
             SocketAddr::V4(own) => SocketAddr::from((self.cluster.front_of(*own.ip()), own.port())),
             SocketAddr::V6(_) => self.address,
         }
+    }
+
+    /// The directory of its log files for machines.
+    pub fn json_log(&self) -> PathBuf {
+        self.installation.json_log()
     }
 
     /// Where it listens for CQL.

@@ -3,12 +3,16 @@
 //!
 //! - Cassandra: its jars from Maven Central, and Java 17 from Debian.
 //! - RabbitMQ 4: a Debian trixie root made by debootstrap (bookworm's own RabbitMQ is 3.10).
+//! - Elasticsearch: its jars from Maven Central, and Debian's compiler of Java 17 for the class that starts it.
+//! - The grammar of Logstash: a Go module, and Debian's Go.
 //! - Redis: Debian's `redis-tools`, which holds the server's binary but starts no daemon.
 //! - libfaketime, which puts the clock of a process off.
 //!
 //! All but Debian's packages goes into the [`cache`], which fresh clones share.
 
 mod cache;
+mod elasticsearch;
+mod logstash;
 mod packages;
 
 use std::{
@@ -21,6 +25,8 @@ use anyhow::{Context, Result, ensure};
 
 pub use cache::cache;
 use cache::{Cache, run};
+pub use elasticsearch::elasticsearch;
+pub use logstash::logstash_grammar;
 use packages::{ADMINISTRATOR_PATH, find_program, need};
 
 const POM: &str = include_str!("../cassandra/pom.xml");
@@ -31,6 +37,8 @@ pub fn all() -> Result<()> {
     cassandra()?;
     java()?;
     redis()?;
+    elasticsearch()?;
+    logstash_grammar()?;
     need("curl", "curl", "put curl on the PATH")?;
     Ok(())
 }

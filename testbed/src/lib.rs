@@ -1,6 +1,6 @@
-//! Real RabbitMQ, Cassandra and Redis as child processes on loopback, and what it takes to hurt them.
+//! Real RabbitMQ, Cassandra, Redis and Elasticsearch as child processes on loopback, and what it takes to hurt them.
 //!
-//! A test that needs a service takes the shared one: [`amqp`], [`cassandra`], [`redis`]. They come from
+//! A test that needs a service takes the shared one: [`amqp`], [`cassandra`], [`redis`], [`elasticsearch`]. They come from
 //! `cargo xtask test` or `cargo xtask services up`. A test that kills, freezes or cuts takes its own:
 //!
 //! ```no_run
@@ -19,11 +19,12 @@
 //! ([`install`]).
 //!
 //! From the bottom up: [`Group`] and [`Process`] are about any child process; [`Node`] is one that can be
-//! restarted; [`RabbitMq`], [`Cassandra`] and [`Redis`] are nodes; [`RedisGroup`] is one that fails over;
+//! restarted; [`RabbitMq`], [`Cassandra`], [`Redis`] and [`Elasticsearch`] are nodes; [`RedisGroup`] is one that fails over;
 //! [`Services`] is one of each.
 
 mod binary;
 mod cassandra;
+mod elasticsearch;
 mod group;
 mod http;
 pub mod install;
@@ -40,6 +41,7 @@ mod shared;
 
 pub use binary::binary;
 pub use cassandra::Cassandra;
+pub use elasticsearch::Elasticsearch;
 pub use group::Group;
 pub use log::Log;
 pub use node::Node;
@@ -51,4 +53,4 @@ pub use redis::{Persistence, Redis, RedisGroup};
 pub use rustix::process::Signal;
 pub use scratch::Scratch;
 pub use services::Services;
-pub use shared::{amqp, cassandra, redis};
+pub use shared::{amqp, cassandra, elasticsearch, redis};

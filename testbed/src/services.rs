@@ -6,27 +6,29 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::{
     cassandra::Cassandra,
+    elasticsearch::Elasticsearch,
     install,
     rabbitmq::RabbitMq,
     redis::{Persistence, Redis},
     scratch::Scratch,
-    shared::{AMQP_URL, CASSANDRA, RABBITMQ_MANAGEMENT_URL, REDIS_URL, set},
+    shared::{AMQP_URL, CASSANDRA, ELASTICSEARCH, RABBITMQ_MANAGEMENT_URL, REDIS_URL, set},
 };
 
-/// RabbitMQ, Cassandra and Redis, but for those that the environment already names. Dropping it kills them
+/// RabbitMQ, Cassandra, Redis and Elasticsearch, but for those that the environment already names. Dropping it kills them
 /// and removes their data.
 #[derive(Debug)]
 pub struct Services {
     rabbitmq: Option<RabbitMq>,
     cassandra: Option<Cassandra>,
     redis: Option<Redis>,
+    elasticsearch: Option<Elasticsearch>,
     // Dropped last: they live in it.
     scratch: Scratch,
 }
 
 impl Services {
     /// The variables that name running services.
-    pub const VARIABLES: [&str; 4] = [AMQP_URL, RABBITMQ_MANAGEMENT_URL, CASSANDRA, REDIS_URL];
+    pub const VARIABLES: [&str; 5] = [AMQP_URL, RABBITMQ_MANAGEMENT_URL, CASSANDRA, REDIS_URL, ELASTICSEARCH];
 
     /// Installs what is missing, then starts one node of each service, at the same time.
     pub fn start() -> Result<Self> {
@@ -35,18 +37,22 @@ impl Services {
         }
         let scratch = Scratch::within(&install::cache()?)?;
         let directory = scratch.path();
-        let (rabbitmq, cassandra, redis) = thread::scope(|scope| {
+        let (rabbitmq, cassandra, elasticsearch, redis) = thread::scope(|scope| {
             let rabbitmq = scope.spawn(|| unless_set(AMQP_URL, || RabbitMq::start(directory)));
             let cassandra = scope.spawn(|| unless_set(CASSANDRA, || Cassandra::start(directory)));
+            let elasticsearch = scope.spawn(|| unless_set(ELASTICSEARCH, || Elasticsearch::start(directory)));
             let redis = unless_set(REDIS_URL, || Redis::start(directory, Persistence::None));
-            (rabbitmq.join(), cassandra.join(), redis)
+            (rabbitmq.join(), cassandra.join(), elasticsearch.join(), redis)
         });
         let rabbitmq =
             rabbitmq.map_err(|_| anyhow!("the start of RabbitMQ panicked"))?.context("RabbitMQ")?;
         let cassandra =
             cassandra.map_err(|_| anyhow!("the start of Cassandra panicked"))?.context("Cassandra")?;
+        let elasticsearch = elasticsearch
+            .map_err(|_| anyhow!("the start of Elasticsearch panicked"))?
+            .context("Elasticsearch")?;
         let redis = redis.context("Redis")?;
-        Ok(Self { rabbitmq, cassandra, redis, scratch })
+        Ok(Self { rabbitmq, cassandra, redis, elasticsearch, scratch })
     }
 
     /// Where the data and the logs are.
@@ -62,6 +68,7 @@ impl Services {
                 self.rabbitmq.as_ref().map(|node| node.broker().management_url().to_owned())
             }
             CASSANDRA => self.cassandra.as_ref().map(|node| node.address().to_string()),
+            ELASTICSEARCH => self.elasticsearch.as_ref().map(Elasticsearch::url),
             _ => self.redis.as_ref().map(Redis::url),
         };
         let value = |name: &str| started(name).or_else(|| set(name));

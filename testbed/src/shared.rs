@@ -8,6 +8,7 @@ pub(crate) const AMQP_URL: &str = "PENSTOCK_TEST_AMQP_URL";
 pub(crate) const RABBITMQ_MANAGEMENT_URL: &str = "PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL";
 pub(crate) const CASSANDRA: &str = "PENSTOCK_TEST_CASSANDRA";
 pub(crate) const REDIS_URL: &str = "PENSTOCK_TEST_REDIS_URL";
+pub(crate) const ELASTICSEARCH: &str = "PENSTOCK_TEST_ELASTICSEARCH";
 
 /// The shared RabbitMQ: `PENSTOCK_TEST_AMQP_URL`, `PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL`. Take a vhost of
 /// your own ([`Broker::create_vhost`]).
@@ -37,6 +38,14 @@ pub fn cassandra() -> Vec<String> {
 /// Without the variable: a test that needs a service fails without it.
 pub fn redis() -> String {
     required(REDIS_URL)
+}
+
+/// The URL of the shared Elasticsearch: `PENSTOCK_TEST_ELASTICSEARCH`. Take a data stream of your own.
+///
+/// # Panics
+/// Without the variable: a test that needs a service fails without it.
+pub fn elasticsearch() -> String {
+    required(ELASTICSEARCH).trim_end_matches('/').to_owned()
 }
 
 pub(crate) fn set(name: &str) -> Option<String> {

@@ -9,7 +9,7 @@ faults! {
 }
 
 /// Binary, its verb, a variable, a value that cannot work.
-const FAULTS: [(&str, &[&str], &str, &str); 20] = [
+const FAULTS: [(&str, &[&str], &str, &str); 25] = [
     ("gate", &[], "GATE_BIND", "nowhere"),
     ("gate", &[], "AMQP_URLS", "http://broker"),
     ("gate", &[], "AMQP_URLS", "amqps://guest:guest@broker"),
@@ -30,6 +30,11 @@ const FAULTS: [(&str, &[&str], &str, &str); 20] = [
     ("penstock", &["serve"], "PENSTOCK_DATA", "/proc/nowhere"),
     ("penstock", &["serve"], "ADMIN_PASSWORD_FILE", "/no/such/file"),
     ("penstock", &["serve"], "REQUEST_DEADLINE", "1ms"),
+    ("gate", &[], "LOG_DIR", "/proc/nowhere"),
+    ("storage-worker", &[], "LOG_DIR", "/proc/nowhere"),
+    ("penstock", &["serve"], "LOG_DIR", "/dev/null"),
+    ("gate", &[], "LOG_FILE_BYTES", "12"),
+    ("storage-worker", &[], "LOG_FILES", "0"),
 ];
 
 /// Its exit code, and what it said.

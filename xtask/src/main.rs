@@ -25,10 +25,10 @@ struct Arguments {
 enum Task {
     /// Run every test of the workspace against real services
     ///
-    /// Installs RabbitMQ, Cassandra and Redis if they are missing, starts one of each on free ports, runs
-    /// `cargo test --workspace`, and stops them. A service named by `PENSTOCK_TEST_AMQP_URL`
-    /// (with `PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL`), `PENSTOCK_TEST_CASSANDRA` or `PENSTOCK_TEST_REDIS_URL`
-    /// is used as it runs.
+    /// Installs RabbitMQ, Cassandra, Redis and Elasticsearch if they are missing, starts one of each on free
+    /// ports, runs `cargo test --workspace`, and stops them. A service named by `PENSTOCK_TEST_AMQP_URL`
+    /// (with `PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL`), `PENSTOCK_TEST_CASSANDRA`, `PENSTOCK_TEST_REDIS_URL`
+    /// or `PENSTOCK_TEST_ELASTICSEARCH` is used as it runs.
     Test {
         /// Arguments for `cargo test`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -23,6 +23,30 @@ pub(crate) enum Effect {
     Unknown,
 }
 
+/// What the log is told of a failure, in the extensions of its response.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: &'static str,
+    pub(crate) effect: Effect,
+    pub(crate) cause: Option<Cause>,
+}
+
+/// Why the service failed: not for clients.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    pub(crate) gravity: Gravity,
+    pub(crate) text: String,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gravity {
+    /// It passes by itself.
+    Mishap,
+    /// Somebody must see to it.
+    Fault,
+}
+
 /// A problem document, and the headers that go with it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Problem {
@@ -84,6 +108,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let failure = Failure { kind: self.kind, effect: self.outcome, cause: None };
+        response.extensions_mut().insert(failure);
         response
     }
 }

@@ -1,6 +1,6 @@
 //! What the service cannot do just now.
 
-use super::{Effect, Problem};
+use super::{Cause, Effect, Gravity, Problem};
 use crate::sessions::SessionsError;
 use bus::{BusError, Clock};
 use http::{StatusCode, header};
@@ -81,22 +81,18 @@ impl ServiceError {
         }
     }
 
-    /// Writes down what clients are not told.
-    pub(super) fn log(&self) {
-        match self {
-            Self::SessionsUnavailable(error) => {
-                tracing::warn!(error.message = %error, "sessions unavailable: {error}");
-            }
-            Self::BrokerUnavailable { source: error, .. } | Self::ReadTimedOut(error) => {
-                tracing::warn!(error.message = %error, "command not executed: {error}");
-            }
-            Self::ClockOff(clock) => tracing::error!(error.message = %clock, "this gate's clock is {clock}"),
-            Self::OutcomeUnknown { source, .. } => {
-                tracing::warn!(error.message = %source, "outcome unknown: {source}");
-            }
-            Self::Overloaded { .. } => tracing::warn!("too many requests at once"),
-            Self::Internal(error) => tracing::error!(error.message = error, "internal error: {error}"),
-        }
+    /// What clients are not told.
+    pub(super) fn cause(&self) -> Cause {
+        let (gravity, text) = match self {
+            Self::SessionsUnavailable(error) => (Gravity::Mishap, error.to_string()),
+            Self::BrokerUnavailable { source: error, .. }
+            | Self::ReadTimedOut(error)
+            | Self::OutcomeUnknown { source: error, .. } => (Gravity::Mishap, error.to_string()),
+            Self::Overloaded { .. } => (Gravity::Mishap, "too many requests at once".to_owned()),
+            Self::ClockOff(clock) => (Gravity::Fault, format!("this gate's clock is {clock}")),
+            Self::Internal(error) => (Gravity::Fault, error.clone()),
+        };
+        Cause { gravity, text }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::error::ApiError;
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, request::Parts};
-use messages::{CommandId, Consistency, UserName};
+use messages::{CollectionName, CommandId, Consistency, Envelope, Outcome, UserName};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -22,10 +22,19 @@ struct Inner {
     request_id: String,
     traceparent: String,
     caller: OnceLock<UserName>,
-    command: OnceLock<CommandId>,
+    command: OnceLock<Sent>,
+    outcome: OnceLock<&'static str>,
     queued_micros: AtomicU64,
     worked_micros: AtomicU64,
     at_one: AtomicBool,
+}
+
+/// What is known of a command that was sent, but for what it carries.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) id: CommandId,
+    pub(crate) name: &'static str,
+    pub(crate) collection: CollectionName,
 }
 
 impl Exchange {
@@ -38,6 +47,7 @@ impl Exchange {
             traceparent: child_of(header("traceparent")),
             caller: OnceLock::new(),
             command: OnceLock::new(),
+            outcome: OnceLock::new(),
             queued_micros: AtomicU64::new(0),
             worked_micros: AtomicU64::new(0),
             at_one: AtomicBool::new(false),
@@ -68,17 +78,33 @@ impl Exchange {
     }
 
     /// The command that the request became; the first, if it became several.
-    pub(crate) fn command(&self) -> Option<CommandId> {
-        self.0.command.get().copied()
+    pub(crate) fn command(&self) -> Option<&Sent> {
+        self.0.command.get()
     }
 
-    pub(crate) fn became(&self, command: CommandId) {
-        let _ = self.0.command.set(command);
+    pub(crate) fn became(&self, envelope: &Envelope) {
+        self.0.command.get_or_init(|| Sent {
+            id: envelope.id,
+            name: envelope.command.name(),
+            collection: envelope.command.collection().clone(),
+        });
     }
 
-    /// How long its commands were on their way, there and back.
-    pub(crate) fn queued(&self) -> Duration {
-        Duration::from_micros(self.0.queued_micros.load(Ordering::Relaxed))
+    /// The outcome of its commands, by name; of the first that had one.
+    pub(crate) fn outcome(&self) -> Option<&'static str> {
+        self.0.outcome.get().copied()
+    }
+
+    pub(crate) fn ended_as(&self, outcome: &Outcome) {
+        let _ = self.0.outcome.set(outcome.name());
+    }
+
+    /// How long its commands were on their way, there and back, and how long storage workers were at them; nothing if
+    /// it waited for none.
+    pub(crate) fn waits(&self) -> Option<(Duration, Duration)> {
+        let [queued, worked] = [&self.0.queued_micros, &self.0.worked_micros]
+            .map(|micros| Duration::from_micros(micros.load(Ordering::Relaxed)));
+        (queued + worked > Duration::ZERO).then_some((queued, worked))
     }
 
     /// The weakest of what stands behind its answer.
@@ -88,11 +114,6 @@ impl Exchange {
 
     pub(crate) fn answered_at(&self, consistency: Consistency) {
         self.0.at_one.fetch_or(consistency == Consistency::One, Ordering::Relaxed);
-    }
-
-    /// How long storage workers were at them.
-    pub(crate) fn worked(&self) -> Duration {
-        Duration::from_micros(self.0.worked_micros.load(Ordering::Relaxed))
     }
 
     /// It waited for a command, on which a storage worker spent so many microseconds of that.

@@ -6,7 +6,7 @@ use crate::{
     store::StoreError,
     undertaker,
 };
-use bus::{BusError, Delivery, Lane, topology::SPLIT_AFTER_RETURNS};
+use bus::{BusError, Delivery, Lane, Queue, topology::SPLIT_AFTER_RETURNS};
 use futures_util::future::join_all;
 use messages::{
     Closing, CollectionName, Command, CommandId, Delivered, Envelope, Handling, OperationKey, Outcome,
@@ -97,7 +97,7 @@ impl Carrier {
     async fn carry_out_all(&self, delivery: &Delivery, commands: Vec<Delivered>) -> Option<DeliveryError> {
         let finished = join_all(commands.into_iter().map(async |command| {
             let reply = match command {
-                Delivered::Command(envelope) => execute(&self.executor, *envelope).await?,
+                Delivered::Command(envelope) => execute(&self.executor, delivery.queue, *envelope).await?,
                 Delivered::Unsupported { id, target, error } => {
                     tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
                     let outcome = close_unsupported(&self.executor, id, target).await?;
@@ -112,18 +112,40 @@ impl Carrier {
     }
 }
 
-async fn execute(executor: &Executor, envelope: Envelope) -> Result<Reply, ExecutorError> {
-    let (id, trace) = (envelope.id, envelope.trace.clone());
+async fn execute(executor: &Executor, queue: Queue, envelope: Envelope) -> Result<Reply, ExecutorError> {
+    let (id, trace) = (envelope.id, envelope.trace_id().map(str::to_owned));
+    let (name, collection) = (envelope.command.name(), envelope.command.collection().clone());
     let (began, queued) = (Instant::now(), envelope.issued.until(now()));
-    let Answered { outcome, consistency } = executor.execute(envelope).await?;
+    let executed = executor.execute(envelope).await;
     let worked = began.elapsed();
-    tracing::debug!(
-        command.id = %id,
-        trace.parent = trace,
-        event.duration = u64::try_from(worked.as_nanos()).unwrap_or(u64::MAX),
-        event.outcome = if matches!(outcome, Outcome::Rejected(_)) { "failure" } else { "success" },
-        "command carried out"
-    );
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    // One line a command, and for each time it is tried, with nothing of what it carries.
+    macro_rules! line {
+        ($level:ident, $outcome:expr, $($more:tt)*) => {
+            tracing::$level!(
+                event.action = "command",
+                event.outcome = $outcome,
+                event.duration = nanos(worked),
+                queue.duration = nanos(queued),
+                queue.name = %queue,
+                queue.lane = queue.lane.name(),
+                command.id = %id,
+                command.name = name,
+                collection.name = collection.as_str(),
+                trace.id = trace,
+                $($more)*
+            )
+        };
+    }
+    let Answered { outcome, consistency } = match executed {
+        Ok(answered) => answered,
+        Err(error) => {
+            line!(warn, "unknown", error.message = %error, "{name} has no outcome yet");
+            return Err(error);
+        }
+    };
+    let verdict = if matches!(outcome, Outcome::Rejected(_)) { "failure" } else { "success" };
+    line!(info, verdict, command.outcome = outcome.name(), "{name}: {}", outcome.name());
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let timing = Timing { done: now(), queued: micros(queued), worked: micros(worked) };
     Ok(Reply { id, outcome, consistency, timing: Some(timing) })

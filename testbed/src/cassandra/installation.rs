@@ -14,7 +14,8 @@ use super::cluster::Cluster;
 use crate::{install, port::Port};
 
 const JVM_OPTIONS: &str = include_str!("../../cassandra/jvm.options");
-const LOGBACK: &str = include_str!("../../cassandra/logback.xml");
+/// How it logs: as in the cluster.
+const LOGBACK: &str = include_str!("../../../cassandra/logback.xml");
 
 /// How a node comes to its ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,10 +71,16 @@ impl Installation {
         log.into()
     }
 
+    /// Where its log files for machines are.
+    pub(super) fn json_log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
     /// A Java process that runs the class `main`.
     pub(super) fn command(&self, main: &str) -> Command {
         let home = self.directory.display();
         let mut command = Command::new(&self.java);
+        command.env("LOG_DIR", self.json_log());
         command.args(["-Xms512M", "-Xmx512M", "-XX:+UseG1GC"]);
         command.arg(format!("@{home}/jvm.options"));
         command.arg(format!("-Djava.io.tmpdir={home}/tmp"));

@@ -10,6 +10,9 @@ use anyhow::{Context, Result};
 /// Enters the Debian root; its arguments are the root, the node's directory and a command.
 const ENTER: &str = include_str!("../../rabbitmq/enter.sh");
 
+/// How it logs: as in the cluster.
+const LOGS: &str = include_str!("../../../rabbitmq/conf.d/30-logs.conf");
+
 /// What a process in the Debian root needs.
 #[derive(Clone, Debug)]
 pub(super) struct Installation {
@@ -61,6 +64,11 @@ impl Installation {
         self.directory.join("data").join(&self.name).join("quorum").join(&self.name).join("names.dets")
     }
 
+    /// Where its log files for machines are.
+    pub(super) fn json_log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
     /// Every step from unshare to the Erlang VM is an exec, so the pid of the child is the server's.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("/usr/bin/unshare");
@@ -83,8 +91,7 @@ impl Settings<'_> {
             "management.tcp.ip = 127.0.0.1".to_owned(),
             format!("management.tcp.port = {}", self.management),
             "distribution.listener.interface = 127.0.0.1".to_owned(),
-            "log.console = true".to_owned(),
-            "log.file = false".to_owned(),
+            LOGS.to_owned(),
             "disk_free_limit.absolute = 64MB".to_owned(),
         ];
         // A lone node has nobody to wait for.

@@ -1,7 +1,7 @@
 use std::{
     fs,
     ops::{Deref, DerefMut},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -89,6 +89,11 @@ impl RabbitMq {
     /// The broker as seen from outside: vhosts, policies, queues.
     pub fn broker(&self) -> &Broker {
         &self.broker
+    }
+
+    /// The directory of its log files for machines.
+    pub fn json_log(&self) -> PathBuf {
+        self.installation.json_log()
     }
 
     /// Waits until a kill of this node would not harm the quorum queues declared so far.

@@ -20,7 +20,7 @@ impl Sandbox {
         install::all().unwrap();
         let scratch = Scratch::new().unwrap();
         fs::create_dir(scratch.path().join("cache")).unwrap();
-        for installed in [install::rabbitmq().unwrap(), jars()] {
+        for installed in [install::rabbitmq().unwrap(), install::elasticsearch().unwrap(), jars()] {
             let link = scratch.path().join("cache").join(installed.file_name().unwrap());
             symlink(&installed, link).unwrap();
         }

@@ -10,8 +10,12 @@ use crate::{
 const SOON: Duration = Duration::from_mins(1);
 
 /// Redis alone is started: the quickest.
-const RUNNING: [&str; 3] =
-    ["PENSTOCK_TEST_AMQP_URL", "PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL", "PENSTOCK_TEST_CASSANDRA"];
+const RUNNING: [&str; 4] = [
+    "PENSTOCK_TEST_AMQP_URL",
+    "PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL",
+    "PENSTOCK_TEST_CASSANDRA",
+    "PENSTOCK_TEST_ELASTICSEARCH",
+];
 
 /// `cargo xtask test` in a workspace with a single test.
 fn xtask_test(sandbox: &Sandbox, body: &str) -> Command {

@@ -157,7 +157,7 @@ impl Shard {
         if returns >= SPLIT_AFTER_RETURNS && commands.len() > 1 && !is_dead {
             tracing::warn!(
                 queue.name = %self.queue,
-                messages.returns = returns,
+                delivery.returns = returns,
                 "a delivery that came back too often is split into its commands"
             );
             self.rescue(rescue::split(delivered, unsettled, links));

@@ -73,7 +73,11 @@ pub async fn migrate(config: &CassandraConfig, replication: &Replication) -> Res
             .await?;
         }
         ledger.record(migration.number, migration.name, &checksum(migration)).await?;
-        tracing::info!(keyspace = config.keyspace, migration = migration.name, "applied a migration");
+        tracing::info!(
+            cassandra.keyspace = config.keyspace,
+            migration.name = migration.name,
+            "applied a migration"
+        );
     }
     lock.release().await;
     Ok(())

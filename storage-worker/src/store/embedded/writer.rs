@@ -104,7 +104,7 @@ impl Loop {
         let tables = self.tables.clone();
         let mut gathering = Gathering::new(&tables, (self.clock)());
         if let Err(error) = gathering.clean(&mut self.sweep) {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot sweep what has ended");
+            tracing::error!(error.message = &error as &dyn std::error::Error, "cannot sweep what has ended");
         }
         let mut answers = Vec::with_capacity(requests.len());
         for request in requests {
@@ -112,7 +112,10 @@ impl Loop {
         }
         let written = gathering.write().map_err(Arc::new);
         if let Err(error) = &written {
-            tracing::error!(error = error as &dyn std::error::Error, "the store cannot write any more");
+            tracing::error!(
+                error.message = error as &dyn std::error::Error,
+                "the store cannot write any more"
+            );
             self.has_failed = true;
         }
         for (sender, staged) in answers {

@@ -129,8 +129,8 @@ impl Lock<'_> {
         let text = "DELETE FROM migrations WHERE number = ? IF owner = ?";
         if let Err(error) = self.ledger.decide(text, (LOCK, self.owner)).await {
             tracing::warn!(
-                keyspace = self.ledger.keyspace,
-                error = %error,
+                cassandra.keyspace = self.ledger.keyspace,
+                error.message = %error,
                 "could not release the lock of migrations; it ends by itself within {LOCK_SECONDS} s"
             );
         }
