@@ -23,5 +23,6 @@ fn main() -> ExitCode {
         Action::Doctor(options) => process::run(doctor::examine(*options)),
         Action::Storage(StorageAction::Replicate(options)) => process::run(storage::replicate(*options)),
         Action::Queue(QueueAction::Apply(options)) => process::run(queue::apply(options)),
+        Action::Queue(QueueAction::Users(options)) => process::run(queue::users(options)),
     }
 }

@@ -2,7 +2,7 @@
 
 use bus::{AmqpBus, Bus};
 use clap::Parser;
-use process::Stopper;
+use process::{ConfigError, Stopper};
 use std::{process::ExitCode, sync::Arc};
 use storage_worker::{
     config::{Action, Options},
@@ -16,11 +16,17 @@ fn main() -> ExitCode {
 }
 
 async fn work(options: Options) -> anyhow::Result<()> {
+    if let Some(Action::Healthcheck) = options.action {
+        let unset =
+            || ConfigError("set ADMIN_BIND as the worker has it: there it tells how it is".to_owned());
+        return Ok(process::healthcheck::ask(options.work.admin_bind.ok_or_else(unset)?).await?);
+    }
     process::telemetry::init("storage-worker");
     let stopper = Stopper::on_signals()?;
     let cassandra = options.cassandra.config()?;
-    if let Some(Action::Migrate) = options.action {
-        return connect::migrate(&cassandra, &options.cassandra.replication(), &stopper).await;
+    if let Some(Action::Migrate(migration)) = &options.action {
+        let (replication, worker) = (options.cassandra.replication(), migration.worker());
+        return connect::migrate(&cassandra, &replication, worker.as_ref(), &stopper).await;
     }
     process::watchdog::leave_when_stalled();
     let consume = options.work.consume();
