@@ -30,7 +30,10 @@ fn read(name: &str) -> String {
 
 fn stack() -> Value {
     let mut stack: Value = serde_yaml_ng::from_str(&read("swarm-stack.yml")).expect("the stack is YAML");
-    stack.apply_merge().expect("its anchors can be merged");
+    // Twice: what is merged into a service may itself be merged from two.
+    for _ in 0..2 {
+        stack.apply_merge().expect("its anchors can be merged");
+    }
     stack
 }
 

@@ -205,7 +205,7 @@ impl Worker {
                 let said = answer.text().await.unwrap_or_default();
                 self.failed(&format!("{status} {said}")).await
             }
-            Err(error) => self.failed(&format!("{:?}", anyhow::Error::from(error))).await,
+            Err(error) => self.failed(&format!("{:#}", anyhow::Error::from(error))).await,
         }
     }
 

@@ -77,6 +77,7 @@ const TESTS: [Test; 15] = [
 /// Runs tests on the lab, which is started if need be.
 pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool) -> Result<ExitCode> {
     let chosen = |test: &&Test| match name {
+        Some(name) if TESTS.iter().any(|test| test.name == name) => test.name == name,
         Some(part) => test.name.contains(part),
         None => all || test.is_short,
     };
