@@ -15,6 +15,7 @@ mod calls;
 pub mod local;
 pub mod policies;
 pub mod topology;
+pub mod users;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -16,7 +16,9 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The stream of changes.
-const CHANGES: &str = "penstock.changes";
+pub(crate) const CHANGES: &str = "penstock.changes";
+/// What the names of reply queues begin with.
+pub(crate) const REPLIES: &str = "penstock.reply";
 /// How long a write waits for a worker: longer than its deadline, so that a worker can still close it. The policy
 /// `penstock.write` says the same to the broker.
 pub const WRITE_TTL: Duration = Duration::from_secs(30);
@@ -36,7 +38,7 @@ pub const DELIVERY_LIMIT: u32 = 50;
 
 /// The queue that brings one gate its outcomes: a new one for each connection, exclusive to it.
 pub(crate) fn reply_queue(gate: &str) -> String {
-    format!("penstock.reply.{gate}.{}", Uuid::now_v7())
+    format!("{REPLIES}.{gate}.{}", Uuid::now_v7())
 }
 
 /// What to declare, in the terms of AMQP: a durable queue's name and arguments.

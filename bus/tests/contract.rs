@@ -4,7 +4,7 @@
 //! - [`ground`]: what a test stands on: a gate, workers, and the broker between them.
 //! - [`commands`]: commands and answers.
 //! - [`calls`], [`deliveries`], [`deferrals`], [`deaths`], [`shards`], [`loads`]: the contract.
-//! - [`amqp`]: what only a real broker can do to us.
+//! - [`amqp`]: what only a real broker can do to us. [`rights`]: what it lets users do.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // It is a test throughout.
 
@@ -26,6 +26,8 @@ mod ground;
 mod loads;
 #[path = "contract/outages.rs"]
 mod outages;
+#[path = "contract/rights.rs"]
+mod rights;
 #[path = "contract/shards.rs"]
 mod shards;
 

@@ -5,16 +5,19 @@ use crate::{
     signing::{self, SigningKeys},
 };
 use bus::topology::DEFERRED_TTL;
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use process::{LogOptions, Secret, config::duration};
 use std::{net::SocketAddr, time::Duration};
 
 /// The REST gate of Penstock: takes requests over HTTP and sends them as commands to storage workers.
 #[derive(Parser)]
-#[command(name = "gate", version, max_term_width = 110)]
+#[command(name = "gate", version = process::VERSION, max_term_width = 110)]
 pub struct Config {
+    /// What to do; nothing: serve.
+    #[command(subcommand)]
+    pub action: Option<Action>,
     /// Where to listen for HTTP/1.1 and HTTP/2 without TLS.
-    #[arg(long, env = "GATE_BIND", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "GATE_BIND", default_value = "127.0.0.1:8080", global = true)]
     pub bind: SocketAddr,
     /// This gate's name in logs, in connections and in the names of its reply queues.
     #[arg(long, env = "GATE_NAME", default_value = "gate")]
@@ -28,11 +31,17 @@ pub struct Config {
         default_value = "amqp://guest:guest@127.0.0.1:5672"
     )]
     pub amqp_urls: Vec<String>,
+    /// A file with the password for RabbitMQ, in place of those in the URLs.
+    #[arg(long, env = "AMQP_PASSWORD_FILE")]
+    pub amqp_password_file: Option<Secret>,
     /// The Redis (7 or later) that holds the sessions: `redis://[user:password@]host[:port][/database]`, or, for
     /// servers that fail over, their sentinels and the name these have for them:
     /// `redis+sentinel://[user:password@]host[:port],host[:port],host[:port]/name[/database]`.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, default_value = "redis://127.0.0.1:6379")]
     pub redis_url: String,
+    /// A file with the password for Redis, in place of the one in the URL. Sentinels are asked without one.
+    #[arg(long, env = "REDIS_PASSWORD_FILE")]
+    pub redis_password_file: Option<Secret>,
     /// A file with the password of the account `admin`, which is created if it is not there.
     #[arg(long, env = "ADMIN_PASSWORD_FILE")]
     pub admin_password_file: Option<Secret>,
@@ -49,6 +58,14 @@ pub struct Config {
     /// Log files.
     #[command(flatten)]
     pub logs: LogOptions,
+}
+
+/// What a gate can do besides serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Action {
+    /// Ask the gate that listens at the same address whether it is well: alive, and ready at least once since its start.
+    /// Exit code 1 if not
+    Healthcheck,
 }
 
 /// How long sessions live.

@@ -17,7 +17,7 @@ use messages::{
 };
 use process::Stopper;
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
@@ -50,6 +50,8 @@ pub(crate) struct Gate {
     pub(crate) throttle: Throttle,
     pub(crate) places: Semaphore,
     pub(crate) stopper: Stopper,
+    /// Whether it was ready at some time.
+    pub(crate) started: AtomicBool,
 }
 
 /// How far a change has come.
@@ -75,6 +77,7 @@ impl Gate {
             places: Semaphore::new(settings.max_concurrent_requests.min(Semaphore::MAX_PERMITS)),
             settings,
             stopper,
+            started: AtomicBool::new(false),
         })
     }
 

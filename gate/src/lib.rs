@@ -28,7 +28,7 @@ pub mod sessions;
 mod signing;
 
 pub use account::{FirstAdmin, ensure_first_admin};
-pub use config::{Config, SessionSettings, Settings};
+pub use config::{Action, Config, SessionSettings, Settings};
 pub use gate::Backends;
 pub use run::run;
 pub use server::{listen, serve};

@@ -18,9 +18,12 @@ use std::sync::Arc;
 /// [`ConfigError`] when something set cannot work; others when it cannot listen.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let amqp = AmqpConfig::new(&config.amqp_urls, config.name)
-        .map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))?;
-    let sessions = RedisSessions::connect(&config.redis_url, config.sessions.lifetimes())
-        .map_err(|error| ConfigError(format!("REDIS_URL is {error}")))?;
+        .map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))?
+        .with_password(config.amqp_password_file.as_ref().map(Secret::expose));
+    let password = config.redis_password_file.as_ref().map(Secret::expose);
+    let sessions =
+        RedisSessions::connect_with_password(&config.redis_url, password, config.sessions.lifetimes())
+            .map_err(|error| ConfigError(format!("REDIS_URL is {error}")))?;
     let stopper = Stopper::on_signals()?;
     let listener = listen(config.bind)?;
     tracing::info!(url.full = %format_args!("http://{}", listener.local_addr()?), "gate listens");

@@ -7,7 +7,7 @@ use storage_worker::config::CassandraOptions;
 
 /// Penstock: a JSON document service that stays up.
 #[derive(Parser)]
-#[command(name = "penstock", version, max_term_width = 110)]
+#[command(name = "penstock", version = process::VERSION, max_term_width = 110)]
 pub(crate) struct Options {
     /// What to do; nothing: serve.
     #[command(subcommand)]
@@ -38,6 +38,26 @@ pub(crate) enum StorageAction {
 pub(crate) enum QueueAction {
     /// Give the broker the policies that are shipped with this version
     Apply(BrokerOptions),
+    /// Print what a broker imports to have a user for gates, one for workers and one for operators, each with no more
+    /// rights than it needs
+    Users(UsersOptions),
+}
+
+/// Files with passwords.
+#[derive(Args)]
+pub(crate) struct UsersOptions {
+    /// For the user `gate`.
+    #[arg(long)]
+    pub(crate) gate_password_file: Secret,
+    /// For the user `worker`.
+    #[arg(long)]
+    pub(crate) worker_password_file: Secret,
+    /// For the user `operator`, who may use the management interface.
+    #[arg(long)]
+    pub(crate) operator_password_file: Secret,
+    /// The vhost.
+    #[arg(long, env = "RABBITMQ_VHOST", default_value = "/")]
+    pub(crate) vhost: String,
 }
 
 #[derive(Args)]

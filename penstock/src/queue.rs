@@ -1,7 +1,10 @@
-//! The broker's policies.
+//! The broker's policies and users.
 
-use crate::config::{BrokerOptions, LoginOptions};
-use bus::policies::Management;
+use crate::config::{BrokerOptions, LoginOptions, UsersOptions};
+use bus::{
+    policies::Management,
+    users::{Role, User, definitions},
+};
 use process::ConfigError;
 use std::io::{self, Write};
 
@@ -10,6 +13,17 @@ pub(crate) async fn apply(options: BrokerOptions) -> anyhow::Result<()> {
     for policy in management(&options.management_url, &options.login)?.apply().await? {
         writeln!(io::stdout(), "applied the policy {policy}")?;
     }
+    Ok(())
+}
+
+/// Prints the users, for a broker to import.
+pub(crate) async fn users(options: UsersOptions) -> anyhow::Result<()> {
+    let users = [
+        User { name: "gate", password: options.gate_password_file.expose(), role: Role::Gate },
+        User { name: "worker", password: options.worker_password_file.expose(), role: Role::Worker },
+        User { name: "operator", password: options.operator_password_file.expose(), role: Role::Operator },
+    ];
+    writeln!(io::stdout(), "{:#}", definitions(&options.vhost, &users))?;
     Ok(())
 }
 

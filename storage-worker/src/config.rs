@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// Takes commands from RabbitMQ and keeps records in Cassandra.
 #[derive(Debug, Parser)]
-#[command(name = "storage-worker", version)]
+#[command(name = "storage-worker", version = process::VERSION)]
 pub struct Options {
     /// What to do; nothing: work.
     #[command(subcommand)]
@@ -27,10 +27,26 @@ pub struct Options {
 }
 
 /// What a storage worker can do besides working.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 pub enum Action {
     /// Bring the schema up to date, and exit.
-    Migrate,
+    Migrate(MigrateOptions),
+    /// Ask the worker at ADMIN_BIND whether it is well: alive, and ready at least once since its start. Exit code 1 if
+    /// not
+    Healthcheck,
+}
+
+/// What else to prepare, where Cassandra asks for passwords.
+#[derive(Debug, Args)]
+pub struct MigrateOptions {
+    /// The role that workers log in with: it may read and write the keyspace from now on, and change nothing about it. The
+    /// one that CASSANDRA_USER names is made an administrator, by the built-in account `cassandra` if need be, which is
+    /// then closed.
+    #[arg(long, env = "WORKER_ROLE", requires = "worker_password_file", requires = "cassandra_user")]
+    pub worker_role: Option<String>,
+    /// The file that holds the role's password from now on.
+    #[arg(long, env = "WORKER_PASSWORD_FILE")]
+    pub worker_password_file: Option<Secret>,
 }
 
 /// How to reach Cassandra.
@@ -71,6 +87,9 @@ pub struct WorkOptions {
         default_value = "amqp://guest:guest@127.0.0.1:5672"
     )]
     pub amqp_urls: Vec<String>,
+    /// A file with the password for RabbitMQ, in place of those in the URLs.
+    #[arg(long, env = "AMQP_PASSWORD_FILE")]
+    pub amqp_password_file: Option<Secret>,
     /// The worker's name; unique among workers. Without it one is made up.
     #[arg(long, env = "WORKER_NAME")]
     pub name: Option<String>,
@@ -85,7 +104,7 @@ pub struct WorkOptions {
     #[arg(long, env = "TOLERATED_NODE_FAILURES", value_parser = clap::value_parser!(u8).range(0..=4))]
     pub tolerated_node_failures: Option<u8>,
     /// Where to tell `/livez` and `/readyz`, `host:port`; without it nowhere.
-    #[arg(long, env = "ADMIN_BIND")]
+    #[arg(long, env = "ADMIN_BIND", global = true)]
     pub admin_bind: Option<SocketAddr>,
     /// How long to finish what was begun, when told to stop.
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "20s", value_parser = process::config::duration)]
@@ -128,11 +147,7 @@ impl CassandraOptions {
             Acknowledge::Quorum => Consistency::Quorum,
             Acknowledge::One => Consistency::One,
         };
-        config.credentials = self
-            .cassandra_user
-            .clone()
-            .zip(self.cassandra_password_file.as_ref())
-            .map(|(user, password)| Credentials { user, password: password.expose().to_owned().into() });
+        config.credentials = credentials(self.cassandra_user.as_ref(), self.cassandra_password_file.as_ref());
         Ok(config)
     }
 
@@ -142,13 +157,27 @@ impl CassandraOptions {
     }
 }
 
+impl MigrateOptions {
+    /// The role that workers log in with.
+    pub fn worker(&self) -> Option<Credentials> {
+        credentials(self.worker_role.as_ref(), self.worker_password_file.as_ref())
+    }
+}
+
+fn credentials(user: Option<&String>, password: Option<&Secret>) -> Option<Credentials> {
+    let (user, password) = user.zip(password)?;
+    Some(Credentials { user: user.clone(), password: password.expose().to_owned().into() })
+}
+
 impl WorkOptions {
     /// As the bus wants it.
     ///
     /// # Errors
     /// When a URL cannot be used.
     pub fn amqp(&self, worker: &str) -> Result<AmqpConfig, ConfigError> {
-        AmqpConfig::new(&self.amqp_urls, worker).map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))
+        AmqpConfig::new(&self.amqp_urls, worker)
+            .map(|config| config.with_password(self.amqp_password_file.as_ref().map(Secret::expose)))
+            .map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))
     }
 
     /// What to consume, and by what name.

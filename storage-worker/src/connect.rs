@@ -5,23 +5,36 @@ use crate::{
     patience::Patience,
     store::{
         StoreError,
-        cassandra::{self, CassandraConfig, CassandraStore, Replication},
+        cassandra::{self, CassandraConfig, CassandraStore, Credentials, Replication, roles},
     },
 };
 use messages::Consistency;
 use process::Stopper;
 use std::sync::Arc;
 
-/// Brings the schema up to date, however long Cassandra takes to answer.
+/// Brings the schema up to date, however long Cassandra takes to answer, and lets `worker` work with it, where there are
+/// roles.
 ///
 /// # Errors
 /// When it answers and the schema cannot be brought up to date.
 pub async fn migrate(
     config: &CassandraConfig,
     replication: &Replication,
+    worker: Option<&Credentials>,
     stopper: &Stopper,
 ) -> anyhow::Result<()> {
-    until_stopped(stopper, || cassandra::migrate(config, replication)).await?;
+    let attempt = async || {
+        let roles = config.credentials.as_ref().zip(worker);
+        if let Some((administrator, _)) = roles {
+            roles::take_charge(config, administrator).await?;
+        }
+        cassandra::migrate(config, replication).await?;
+        match roles {
+            Some((_, worker)) => roles::admit(config, worker).await,
+            None => Ok(()),
+        }
+    };
+    until_stopped(stopper, attempt).await?;
     Ok(())
 }
 

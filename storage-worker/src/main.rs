@@ -2,7 +2,7 @@
 
 use bus::{AmqpBus, Bus};
 use clap::Parser;
-use process::{Logging, Logs, Stopper, Stream};
+use process::{ConfigError, Logging, Logs, Stopper, Stream};
 use std::{process::ExitCode, sync::Arc};
 use storage_worker::{
     config::{Action, Options},
@@ -13,16 +13,25 @@ use storage_worker::{
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(Action::Healthcheck) = options.action {
+        return process::run(check_health(options));
+    }
     let logging =
         Logging { service: "storage-worker", stream: Stream::Stdout, options: options.logs.clone() };
     process::run_logged(logging, |logs| work(options, logs))
 }
 
+async fn check_health(options: Options) -> anyhow::Result<()> {
+    let unset = || ConfigError("set ADMIN_BIND as the worker has it: there it tells how it is".to_owned());
+    Ok(process::healthcheck::ask(options.work.admin_bind.ok_or_else(unset)?).await?)
+}
+
 async fn work(options: Options, logs: Logs) -> anyhow::Result<()> {
     let stopper = Stopper::on_signals()?;
     let cassandra = options.cassandra.config()?;
-    if let Some(Action::Migrate) = options.action {
-        return connect::migrate(&cassandra, &options.cassandra.replication(), &stopper).await;
+    if let Some(Action::Migrate(migration)) = &options.action {
+        let (replication, worker) = (options.cassandra.replication(), migration.worker());
+        return connect::migrate(&cassandra, &replication, worker.as_ref(), &stopper).await;
     }
     process::watchdog::leave_when_stalled(logs);
     let consume = options.work.consume();

@@ -9,12 +9,15 @@ faults! {
 }
 
 /// Binary, its verb, a variable, a value that cannot work.
-const FAULTS: [(&str, &[&str], &str, &str); 25] = [
+const FAULTS: [(&str, &[&str], &str, &str); 29] = [
     ("gate", &[], "GATE_BIND", "nowhere"),
     ("gate", &[], "AMQP_URLS", "http://broker"),
     ("gate", &[], "AMQP_URLS", "amqps://guest:guest@broker"),
     ("gate", &[], "REDIS_URL", "amqp://broker"),
     ("gate", &[], "REDIS_URL", "redis+sentinel://guest:guest@a:26379,b:26379"),
+    ("gate", &[], "AMQP_PASSWORD_FILE", "/no/such/file"),
+    ("gate", &[], "REDIS_PASSWORD_FILE", "/no/such/file"),
+    ("gate", &["healthcheck"], "GATE_BIND", "nowhere"),
     ("gate", &[], "REQUEST_DEADLINE", "31s"),
     ("gate", &[], "SESSION_IDLE", "soon"),
     ("gate", &[], "MAX_BODY_BYTES", "12"),
@@ -26,6 +29,7 @@ const FAULTS: [(&str, &[&str], &str, &str); 25] = [
     ("storage-worker", &[], "PREFETCH", "0"),
     ("storage-worker", &[], "MIGRATE", "sometimes"),
     ("storage-worker", &["migrate"], "CASSANDRA_KEYSPACE", ""),
+    ("storage-worker", &["healthcheck"], "ADMIN_BIND", ""),
     ("penstock", &["serve"], "GATE_BIND", "nowhere"),
     ("penstock", &["serve"], "PENSTOCK_DATA", "/proc/nowhere"),
     ("penstock", &["serve"], "ADMIN_PASSWORD_FILE", "/no/such/file"),
@@ -63,7 +67,9 @@ async fn a_setting_that_cannot_work_is_refused_in_one_sentence(stage: Stage) {
 
 async fn a_version_and_help_are_shown(stage: Stage) {
     for name in ["gate", "storage-worker", "penstock"] {
-        for (flag, expected) in [("--version", env!("CARGO_PKG_VERSION")), ("--help", "Usage")] {
+        // The commit stands in brackets behind the version.
+        let version = concat!(env!("CARGO_PKG_VERSION"), " (");
+        for (flag, expected) in [("--version", version), ("--help", "Usage")] {
             let mut command = binary(name);
             command.arg(flag);
             let (code, said) = output(command, &stage);

@@ -65,10 +65,10 @@ fn publish(options: &Options, table: &str, report: &Path) -> Result<()> {
 }
 
 /// Replaces what stands between the marks of a table.
-fn splice(text: &str, table: &str, rows: &str) -> Result<String> {
+pub(crate) fn splice(text: &str, table: &str, rows: &str) -> Result<String> {
     let (begin, end) = (format!("<!-- {table}: begin -->\n"), format!("<!-- {table}: end -->"));
     let parts = text.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
-    ensure!(parts.is_some(), "{DOCUMENT} has lost its marks {begin:?} and {end:?}");
+    ensure!(parts.is_some(), "the document has lost its marks {begin:?} and {end:?}");
     let (before, after) = parts.unwrap_or_default();
     Ok(format!("{before}{begin}{}\n{end}{after}", rows.trim_end()))
 }

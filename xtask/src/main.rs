@@ -1,6 +1,8 @@
 //! `cargo xtask`: what a developer runs.
 
 mod faults;
+mod images;
+mod lab;
 mod services;
 mod test;
 
@@ -39,6 +41,13 @@ enum Task {
     /// Starts two gates and two storage workers on three nodes of each service, and writes what it measured into
     /// docs/faults.md.
     Faults(faults::Options),
+    /// Build the gate's and the worker's images without a registry, and give them to the Docker that DOCKER_HOST names
+    Images,
+    /// A Swarm of three nodes on this machine, the stack on it, and what breaks it
+    ///
+    /// Needs root, and Debian's docker.io, iproute2 and iptables.
+    #[command(subcommand)]
+    Lab(lab::Action),
     /// Services that stay up while you work
     #[command(subcommand)]
     Services(services::Action),
@@ -48,6 +57,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Test { arguments } => exit_on_signal().and_then(|()| test::run(&arguments)),
         Task::Faults(options) => exit_on_signal().and_then(|()| faults::run(&options)),
+        Task::Images => exit_on_signal().and_then(|()| images::run().map(|()| ExitCode::SUCCESS)),
+        Task::Lab(action) => lab::run(&action),
         Task::Services(action) => services::run(&action),
     };
     done.unwrap_or_else(|error| {

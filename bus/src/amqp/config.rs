@@ -38,6 +38,17 @@ impl AmqpConfig {
         }
         Ok(Self { hosts, name: name.into() })
     }
+
+    /// With this password, if there is one, in place of those in the URIs.
+    #[must_use]
+    pub fn with_password(mut self, password: Option<&str>) -> Self {
+        for host in &mut self.hosts {
+            if let Some(password) = password {
+                password.clone_into(&mut host.authority.userinfo.password);
+            }
+        }
+        self
+    }
 }
 
 impl fmt::Debug for AmqpConfig {
@@ -86,6 +97,17 @@ mod tests {
         assert!(fault(&["amqps://guest:secret@rabbit"]).starts_with("rabbit:5671 is given as amqps://"));
         let malformed = fault(&["http://guest:secret@rabbit"]);
         assert!(malformed.contains("rabbit") && !malformed.contains("secret"), "{malformed}");
+    }
+
+    #[test]
+    fn a_password_replaces_those_of_the_uris() {
+        let config =
+            || AmqpConfig::new(["amqp://gate@rabbit-1", "amqp://gate:old@rabbit-2"], "gate").unwrap();
+        let passwords = |config: AmqpConfig| -> Vec<String> {
+            config.hosts.into_iter().map(|host| host.authority.userinfo.password).collect()
+        };
+        assert_eq!(passwords(config().with_password(Some("p@ss/1"))), ["p@ss/1", "p@ss/1"]);
+        assert_eq!(passwords(config().with_password(None))[1], "old");
     }
 
     #[test]

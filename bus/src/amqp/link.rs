@@ -162,11 +162,16 @@ fn listen(connection: &Connection, news: mpsc::UnboundedSender<News>, lost: &Can
     });
 }
 
-/// Declares all queues. One whose node is down cannot be declared just now, and must not stop the others.
+/// Declares all queues. One whose node is down cannot be declared just now, and must not stop the others. A gate whose
+/// user may not declare them leaves that to workers.
 async fn declare(connection: &Connection) -> Result<(), LinkError> {
     let mut channel = connection.create_channel().await?;
     for (queue, arguments) in topology::declarations() {
         match declare_one(&channel, queue.clone(), topology::declare_options(), arguments).await {
+            Err(LinkError::Lapin(error)) if is_forbidden(&error) => {
+                tracing::info!("may not declare queues: that is left to those who may");
+                return Ok(());
+            }
             Err(LinkError::Lapin(error)) if error.is_amqp_soft_error() => {
                 tracing::warn!(queue.name = queue, error.message = %error, "a queue cannot be declared just now");
                 // The broker closes a channel with each such error.
@@ -193,6 +198,12 @@ pub(super) async fn declare_one(
             None => error.into(),
         }),
     }
+}
+
+/// Whether the user has no right to this (403).
+fn is_forbidden(error: &lapin::Error) -> bool {
+    let lapin::ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED))
 }
 
 /// What differs, if the broker refused a declaration because of its arguments (406).

@@ -29,7 +29,7 @@ pub(crate) struct Ground {
 /// A vhost of the shared broker for one test. It goes when dropped.
 pub(crate) struct Vhost {
     broker: Broker,
-    name: String,
+    pub(crate) name: String,
     /// Its AMQP URL.
     pub(crate) url: String,
 }

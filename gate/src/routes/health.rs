@@ -5,11 +5,13 @@ use axum::{Json, extract::State, response::Response};
 use bus::{Clock, Health};
 use http::StatusCode;
 use serde::Serialize;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 #[derive(Serialize)]
 struct Readiness {
     status: &'static str,
+    /// Stays true once the gate was ready: what its container's health check goes by.
+    started: bool,
     dependencies: Dependencies,
 }
 
@@ -46,13 +48,15 @@ pub(super) async fn is_ready(State(gate): State<Arc<Gate>>) -> Response {
         Ok(()) => Dependency::up(),
         Err(error) => Dependency::down(error.to_string()),
     };
-    let (code, status) = match queue.ok && clock.ok && sessions.ok {
+    let ready = queue.ok && clock.ok && sessions.ok;
+    let started = gate.started.fetch_or(ready, Ordering::Relaxed) || ready;
+    let (code, status) = match ready {
         _ if gate.stopper.is_stopped() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     let dependencies = Dependencies { queue, clock, sessions };
-    super::session::private(code, Json(Readiness { status, dependencies }))
+    super::session::private(code, Json(Readiness { status, started, dependencies }))
 }
 
 impl Dependency {

@@ -39,6 +39,19 @@ impl RedisSessions {
         Self::connect_with_prefix(url, lifetimes, "penstock:")
     }
 
+    /// The same, with this password, if there is one, in place of the URL's.
+    ///
+    /// # Errors
+    /// When the URL is none of Redis.
+    pub fn connect_with_password(
+        url: &str,
+        password: Option<&str>,
+        lifetimes: Lifetimes,
+    ) -> Result<Self, InvalidRedisUrl> {
+        let place: Place = url.parse()?;
+        Ok(Self::connect_to(place.with_password(password), lifetimes, "penstock:"))
+    }
+
     /// The same, with another beginning of all keys.
     ///
     /// # Errors
@@ -48,10 +61,13 @@ impl RedisSessions {
         lifetimes: Lifetimes,
         prefix: &str,
     ) -> Result<Self, InvalidRedisUrl> {
-        let place: Place = url.parse()?;
+        Ok(Self::connect_to(url.parse()?, lifetimes, prefix))
+    }
+
+    fn connect_to(place: Place, lifetimes: Lifetimes, prefix: &str) -> Self {
         let revoked = broadcast::Sender::new(super::REMEMBERED_REVOCATIONS);
         let primary = Primary::seek(place, channel(prefix), revoked.clone());
-        Ok(Self { primary, revoked, lifetimes, scripts: Scripts::default(), prefix: prefix.to_owned() })
+        Self { primary, revoked, lifetimes, scripts: Scripts::default(), prefix: prefix.to_owned() }
     }
 
     fn key(&self, id: &SessionId) -> String {

@@ -3,6 +3,7 @@
 //! - [`config`]: what must be known to reach it.
 //! - [`migrate()`]: the keyspace and its tables, made by numbered migrations.
 //! - [`examine()`]: what is not as it should be; [`replicate()`]: one more copy of everything.
+//! - [`roles`]: who may do what.
 //! - `session`, `statements`: the driver's session and every statement, prepared once.
 //! - `rows`, `write`: what is read, and what is bound.
 //! - `fault`: what an error means.
@@ -17,6 +18,7 @@ mod fault;
 mod majority;
 pub mod migrate;
 pub mod replicate;
+pub mod roles;
 mod rows;
 mod session;
 pub mod standing;

@@ -34,6 +34,20 @@ pub(super) enum Place {
 pub struct InvalidRedisUrl;
 
 impl Place {
+    /// With this password, if there is one, for its servers.
+    pub(super) fn with_password(self, password: Option<&str>) -> Self {
+        let Some(password) = password else { return self };
+        match self {
+            Self::Server(server) => {
+                let login = server.redis_settings().clone().set_password(password);
+                Self::Server(server.set_redis_settings(login))
+            }
+            Self::Group { sentinels, name, login } => {
+                Self::Group { sentinels, name, login: login.set_password(password) }
+            }
+        }
+    }
+
     /// Connects to the server, or to the primary of the group.
     pub(super) async fn connect(
         &self,
@@ -161,6 +175,17 @@ mod tests {
         assert_eq!((login.username(), login.password()), (Some("gate"), Some("p@ss")));
         assert!(sentinels.iter().all(|sentinel| sentinel.redis_settings().password().is_none()));
         assert!(matches!("redis://:secret@host/1".parse(), Ok(Place::Server(_))));
+    }
+
+    #[test]
+    fn a_password_from_a_file_replaces_that_of_the_url() {
+        for url in ["redis://gate@host", "redis+sentinel://gate@a,b/sessions"] {
+            let login = match url.parse::<Place>().unwrap().with_password(Some("p@ss/1")) {
+                Place::Server(server) => server.redis_settings().clone(),
+                Place::Group { login, .. } => login,
+            };
+            assert_eq!((login.username(), login.password()), (Some("gate"), Some("p@ss/1")), "{url}");
+        }
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! Who may do what at the broker: the users that a gate, a worker and an operator need, and no rights beyond that.
+//!
+//! AMQP knows three rights, each a pattern of names: to configure (declare, delete), to write (publish) and to read
+//! (consume). Commands and replies go through the default exchange, whose name a broker compares as `amq.default`: a user
+//! who may publish there may publish to any queue by its name. So a gate's password lets nobody read a command, or
+//! take away or delete a queue, but it would let them publish to a queue that is not a gate's to publish to.
+
+use crate::topology::{CHANGES, REPLIES};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// The default exchange, as rights name it.
+const DEFAULT_EXCHANGE: &str = r"^amq\.default$";
+
+/// A user of the broker.
+#[derive(Debug)]
+pub struct User<'a> {
+    /// The name to log in with.
+    pub name: &'a str,
+    /// The password; only its hash is given to the broker.
+    pub password: &'a str,
+    /// What the user does.
+    pub role: Role,
+}
+
+/// What a user does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Sends commands, and consumes its own replies.
+    Gate,
+    /// Declares and consumes the lanes, and sends replies.
+    Worker,
+    /// Everything, the management interface included.
+    Operator,
+}
+
+impl Role {
+    /// Patterns of what may be configured, written and read.
+    fn rights(self) -> [String; 3] {
+        let replies = format!(r"^{}\.", REPLIES.replace('.', r"\."));
+        let lanes = format!(
+            r"^(penstock\.(read|write|deferred)\.[0-9]+|penstock\.dead|{})$",
+            CHANGES.replace('.', r"\.")
+        );
+        let exchange = DEFAULT_EXCHANGE.to_owned();
+        match self {
+            Self::Gate => [replies.clone(), exchange, replies],
+            Self::Worker => [lanes.clone(), exchange, lanes],
+            Self::Operator => [".*", ".*", ".*"].map(str::to_owned),
+        }
+    }
+
+    fn tags(self) -> &'static [&'static str] {
+        match self {
+            Self::Gate | Self::Worker => &[],
+            Self::Operator => &["administrator"],
+        }
+    }
+}
+
+/// What a broker imports to have these users, and no user `guest`: a vhost, users, their rights.
+/// <https://www.rabbitmq.com/docs/definitions>
+pub fn definitions(vhost: &str, users: &[User<'_>]) -> Value {
+    let shown = users.iter().map(|user| {
+        json!({
+            "name": user.name,
+            "password_hash": hash(rand::random(), user.password),
+            "hashing_algorithm": "rabbit_password_hashing_sha256",
+            "tags": user.role.tags(),
+        })
+    });
+    let permissions = users.iter().map(|user| {
+        let [configure, write, read] = user.role.rights();
+        json!({"user": user.name, "vhost": vhost, "configure": configure, "write": write, "read": read})
+    });
+    json!({
+        "vhosts": [{"name": vhost}],
+        "users": shown.collect::<Vec<_>>(),
+        "permissions": permissions.collect::<Vec<_>>(),
+    })
+}
+
+/// As the broker keeps it: <https://www.rabbitmq.com/docs/passwords#computing-password-hash>.
+fn hash(salt: [u8; 4], password: &str) -> String {
+    let digest = Sha256::new().chain_update(salt).chain_update(password).finalize();
+    STANDARD.encode([&salt[..], &digest[..]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_as_the_documentation_of_the_broker_has_it() {
+        let expected = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
+        assert_eq!(hash([0x90, 0x8D, 0xC6, 0x0A], "test12"), expected);
+    }
+
+    #[test]
+    fn no_password_stands_in_what_is_imported() {
+        let user = User { name: "gate", password: "very secret", role: Role::Gate };
+        let shown = definitions("/", &[user]).to_string();
+        assert!(!shown.contains("very secret"), "{shown}");
+    }
+}

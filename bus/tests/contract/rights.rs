@@ -1,0 +1,121 @@
+//! The rights of a gate's and a worker's user are enough for their work, and for nothing else.
+
+use crate::{
+    commands::{LONG, answer, answer_to, call, read, write},
+    ground::{Vhost, blocking, connect, consume, next, within},
+};
+use bus::{
+    Lane,
+    users::{Role, User, definitions},
+};
+use lapin::{
+    Channel, Connection, ConnectionProperties,
+    options::{
+        BasicConsumeOptions, BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    },
+    types::FieldTable,
+};
+use uuid::Uuid;
+
+const PASSWORD: &str = "a password of this test";
+
+/// A vhost and, by role, the URL of a user of it. The users go when dropped.
+struct Guarded {
+    vhost: Vhost,
+    names: [String; 2],
+}
+
+impl Guarded {
+    async fn create() -> Self {
+        let vhost = Vhost::create().await;
+        let names = ["gate", "worker"].map(|role| format!("{role}-{}", Uuid::now_v7()));
+        let users = [(&names[0], Role::Gate), (&names[1], Role::Worker)].map(|(name, role)| User {
+            name,
+            password: PASSWORD,
+            role,
+        });
+        let definitions = definitions(&vhost.name, &users);
+        blocking(move || testbed::amqp().post("/api/definitions", &definitions).unwrap()).await;
+        Self { vhost, names }
+    }
+
+    fn url(&self, user: &str) -> String {
+        let (_, address) = self.vhost.url.rsplit_once('@').expect("the URL has a password");
+        format!("amqp://{user}:{}@{address}", PASSWORD.replace(' ', "%20"))
+    }
+
+    fn gate(&self) -> String {
+        self.url(&self.names[0])
+    }
+
+    fn worker(&self) -> String {
+        self.url(&self.names[1])
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        for name in &self.names {
+            let gone = testbed::amqp().delete(&format!("/api/users/{name}"));
+            assert!(gone.is_ok() || std::thread::panicking(), "{gone:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_and_a_worker_can_work_with_the_rights_they_are_given() {
+    let ground = Guarded::create().await;
+    // The worker first: it declares the queues.
+    let worker = connect(&ground.worker(), "worker").await;
+    let gate = connect(&ground.gate(), "gate").await;
+    for (lane, make) in [(Lane::Write, write as fn(_) -> _), (Lane::Read, read)] {
+        let mut consumer = consume(&*worker, "worker", &[lane], 10).await;
+        let envelope = make(LONG);
+        let calling = call(&gate, envelope.clone());
+        answer(next(&mut consumer).await).await;
+        assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_can_do_more() {
+    let ground = Guarded::create().await;
+    let _worker = connect(&ground.worker(), "worker").await;
+    let lane = "penstock.write.0";
+    for (user, others) in
+        [(ground.gate(), [lane, "penstock.dead"]), (ground.worker(), ["penstock.reply.x", "mine"])]
+    {
+        let connection = Connection::connect(&user, ConnectionProperties::default()).await.unwrap();
+        for queue in others {
+            refused(&connection, async |channel: Channel| {
+                let options = BasicConsumeOptions::default();
+                channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await.map(drop)
+            })
+            .await;
+            refused(&connection, async |channel: Channel| {
+                channel.basic_get(queue.into(), BasicGetOptions::default()).await.map(drop)
+            })
+            .await;
+            refused(&connection, async |channel: Channel| {
+                let options = QueueDeclareOptions::durable();
+                channel.queue_declare(queue.into(), options, FieldTable::default()).await.map(drop)
+            })
+            .await;
+            refused(&connection, async |channel: Channel| {
+                channel.queue_delete(queue.into(), QueueDeleteOptions::default()).await.map(drop)
+            })
+            .await;
+            refused(&connection, async |channel: Channel| {
+                channel.queue_purge(queue.into(), QueuePurgeOptions::default()).await.map(drop)
+            })
+            .await;
+        }
+    }
+}
+
+/// The broker closes the channel with each refusal.
+async fn refused(connection: &Connection, attempt: impl AsyncFn(Channel) -> lapin::Result<()>) {
+    let channel = connection.create_channel().await.unwrap();
+    let said = within(attempt(channel)).await.expect_err("this is not allowed").to_string();
+    assert!(said.contains("ACCESS_REFUSED"), "{said}");
+}

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Does on node 1 what docs/operations.md says, then waits until everything serves.
+# usage: deploy.sh block NAME | stack | wait
+set -eu
+here=$(dirname "$(realpath "$0")")
+repository=$here/..
+: "${LAB:?is the directory for the state of the lab}"
+export DOCKER_HOST=unix://$LAB/node1/docker.sock
+# What is small in the lab.
+export CASSANDRA_HEAP=512M CASSANDRA_MEMORY=1536M CASSANDRA_RING_DELAY_MS=5000
+
+block() {
+    text=$(awk -v name="$1" '$0 == "```sh lab:" name { on = 1; next } /^```$/ { on = 0 } on' "$repository/docs/operations.md")
+    [ -n "$text" ] || { echo "docs/operations.md has no block $1" >&2; exit 1; }
+    cd "$LAB"
+    printf 'set -eu\n%s\n' "$text" | sh
+}
+
+case $1 in
+block) block "$2" ;;
+stack)
+    docker stack deploy --resolve-image never --compose-file "$repository/swarm-stack.yml" \
+        --compose-file "$here/overlay.yml" penstock
+    ;;
+wait)
+    for _ in $(seq "${2:-600}"); do
+        missing=$(docker service ls --format '{{.Name}} {{.Replicas}}' | awk '
+            # A job has done its part when it says `0/1 (1/1 completed)`.
+            { shown = $4 == "completed)" ? substr($3, 2) : $2; split(shown, n, "/") }
+            n[1] != n[2] { print }')
+        [ -n "$missing" ] || exit 0
+        sleep 1
+    done
+    echo "not all are there: $missing" >&2
+    exit 1
+    ;;
+esac

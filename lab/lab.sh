@@ -1,0 +1,77 @@
+#!/bin/sh
+# A real three-node Docker Swarm on one machine: a network namespace, a PID namespace and a dockerd for each node, on a
+# bridge of their own. Needs root, and Debian's docker.io, iproute2 and iptables.
+# usage: lab.sh up | down | start N | kill N | cut N | mend N | pid N
+# All state is in $LAB. Nodes are 10.77.0.1 to 10.77.0.3; this machine is 10.77.0.254.
+# There is no image registry, and no virtual IPs where the kernel has no IPVS: images are loaded into each node, services
+# are found by DNS (dnsrr), and ports are the nodes' own (mode: host).
+set -eu
+here=$(dirname "$(realpath "$0")")
+: "${LAB:?is the directory for the state of the lab}"
+mkdir -p "$LAB"
+docker() { n=$1; shift; DOCKER_HOST= command docker -H "unix://$LAB/node$n/docker.sock" "$@"; }
+
+start() {
+    setsid "$here/node.sh" "$LAB" "$1" >> "$LAB/node$1.log" 2>&1 < /dev/null &
+    echo $! > "$LAB/node$1.pid"
+    for _ in $(seq 240); do
+        docker "$1" info > /dev/null 2>&1 && return 0
+        kill -0 "$(cat "$LAB/node$1.pid")" 2> /dev/null || break
+        sleep 0.5
+    done
+    tail -n 20 "$LAB/node$1.log" >&2
+    echo "node $1 did not start" >&2
+    return 1
+}
+
+# The first process of the node's PID namespace: the child of the `unshare` that became of node.sh.
+first() { cat "/proc/$(cat "$LAB/node$1.pid")/task/$(cat "$LAB/node$1.pid")/children" 2> /dev/null | tr -d ' '; }
+
+plug() {
+    [ -f "$LAB/node$1.pid" ] || return 0
+    parent=$(cat "$LAB/node$1.pid")
+    child=$(first "$1")
+    if [ -n "$child" ]; then kill -KILL "$child" 2> /dev/null || true; fi
+    for _ in $(seq 100); do kill -0 "$parent" 2> /dev/null || break; sleep 0.1; done
+    rm -f "$LAB/node$1.pid"
+}
+
+case $1 in
+up)
+    ip link add br-lab type bridge
+    ip addr add 10.77.0.254/24 dev br-lab
+    ip link set br-lab up
+    iptables -I FORWARD -i br-lab -o br-lab -j ACCEPT
+    for n in 1 2 3; do
+        ip netns add lab$n
+        ip link add lab$n type veth peer name eth0 netns lab$n
+        ip link set lab$n master br-lab up
+        ip -n lab$n link set lo up
+        ip -n lab$n addr add 10.77.0.$n/24 dev eth0
+        ip -n lab$n link set eth0 up
+        ip -n lab$n route add default via 10.77.0.254
+        start $n
+    done
+    docker 1 swarm init --advertise-addr 10.77.0.1 --task-history-limit 2 > /dev/null
+    token=$(docker 1 swarm join-token -q manager)
+    for n in 2 3; do docker $n swarm join --token "$token" --advertise-addr 10.77.0.$n 10.77.0.1:2377 > /dev/null; done
+    ;;
+down)
+    for n in 1 2 3; do plug $n; done
+    for n in 1 2 3; do
+        ip netns del lab$n 2> /dev/null || true
+        ip link del lab$n 2> /dev/null || true
+        # Directories of containers that are gone; the kernel may need a moment.
+        find /sys/fs/cgroup -depth -type d -path "*/penstock-lab-$n*" -exec rmdir {} + 2> /dev/null || true
+    done
+    while iptables -D FORWARD -i br-lab -o br-lab -j ACCEPT 2> /dev/null; do :; done
+    ip link del br-lab 2> /dev/null || true
+    rm -rf "$LAB"/node?
+    ;;
+start) start "$2" ;;
+kill) plug "$2" ;;
+cut) ip link set "lab$2" down ;;
+mend) ip link set "lab$2" up ;;
+pid) first "$2" ;;
+*) sed -n '2,8s/^# //p' "$0" >&2; exit 2 ;;
+esac

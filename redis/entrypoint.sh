@@ -1,0 +1,33 @@
+#!/bin/sh
+# Starts a server, or a sentinel, in a Swarm: `entrypoint.sh server NAME` or `entrypoint.sh sentinel NAME`, where NAME is
+# how others find it. Addresses change with each start; names do not.
+set -eu
+role=$1 name=$2
+log=/var/log/penstock/redis-$role-$name.log
+
+# Whom most that answer take for the primary.
+primary() {
+    for sentinel in sentinel-1 sentinel-2 sentinel-3; do
+        timeout 2 redis-cli -h $sentinel -p 26379 sentinel get-master-addr-by-name sessions 2>/dev/null | head -n 1
+    done | sort | uniq -c | sort -rn | awk 'NR == 1 { print $2 }'
+}
+
+case $role in
+server)
+    found=$(primary)
+    primary=${found:-redis-1}
+    set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name"
+    [ "$primary" = "$name" ] || set -- "$@" --replicaof "$primary" 6379
+    ;;
+sentinel)
+    # It writes what it learns into its file, so the file is its own, and stays.
+    umask 077
+    [ -s /data/sentinel.conf ] || cat /etc/penstock/sentinel.conf > /data/sentinel.conf
+    # The primary's name must be known when it starts.
+    until getent hosts "$(awk '$1 == "sentinel" && $2 == "monitor" { print $4 }' /data/sentinel.conf)" > /dev/null; do
+        sleep 1
+    done
+    set -- redis-server /data/sentinel.conf --sentinel --sentinel announce-ip "$name"
+    ;;
+esac
+exec "$@" --logfile "$log"

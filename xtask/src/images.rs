@@ -1,0 +1,143 @@
+//! `cargo xtask images`: images without a registry.
+//!
+//! The gate's and the worker's hold the same binaries as those of `Dockerfile.gate` and `Dockerfile.worker`, and the
+//! libraries that they are linked with. Those of RabbitMQ, Cassandra, Redis and HAProxy are for the lab.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+use testbed::install;
+
+use crate::test::cargo;
+
+/// Below the top of the repository.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/images.sh");
+const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release");
+
+/// What an image is made from.
+pub(crate) struct Image {
+    /// The name without its tag.
+    pub(crate) name: &'static str,
+    /// The file that holds its files.
+    pub(crate) archive: PathBuf,
+    /// What `docker import` is told besides, in the words of a Dockerfile.
+    changes: Vec<String>,
+}
+
+/// Where archives are kept.
+pub(crate) fn directory() -> Result<PathBuf> {
+    let directory = install::cache()?.join("images");
+    fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+    Ok(directory)
+}
+
+/// Builds the binaries, packs them, and gives the images to the Docker that the environment names.
+pub(crate) fn run() -> Result<()> {
+    let docker: &[&str] = &[];
+    for image in ours()? {
+        image.import(docker, crate_version(), &[])?;
+        println!("{}:{}  {} MB", image.name, crate_version(), image.megabytes()?);
+    }
+    Ok(())
+}
+
+/// The version that this is.
+pub(crate) fn crate_version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// The gate's and the worker's, from binaries that are built now.
+pub(crate) fn ours() -> Result<Vec<Image>> {
+    let packages = ["--package", "gate", "--package", "storage-worker", "--package", "penstock"];
+    let built = cargo(&[&["build", "--release"], &packages[..]].concat(), &[], &[])?;
+    ensure!(built.success(), "the binaries were not built");
+    script(&["binaries".as_ref(), TARGET.as_ref(), &directory()?])?;
+    packed()
+}
+
+/// The same, as they were packed last.
+pub(crate) fn packed() -> Result<Vec<Image>> {
+    let out = directory()?;
+    let image = |name, binary: &str, archive: &str, environment: &[&str]| {
+        let health = format!(r#"["/usr/local/bin/{binary}", "healthcheck"]"#);
+        let mut changes = vec![
+            "USER 65532:65532".to_owned(),
+            format!(r#"ENTRYPOINT ["/usr/local/bin/{binary}"]"#),
+            format!("HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 CMD {health}"),
+            format!("LABEL org.opencontainers.image.version={}", crate_version()),
+            format!("LABEL org.opencontainers.image.revision={}", commit()),
+        ];
+        changes.extend(environment.iter().map(|variable| format!("ENV {variable}")));
+        Image { name, archive: out.join(archive), changes }
+    };
+    Ok(vec![
+        image("penstock/gate", "gate", "gate.tar", &[]),
+        image(
+            "penstock/storage-worker",
+            "storage-worker",
+            "storage-worker.tar",
+            &["ADMIN_BIND=127.0.0.1:8081"],
+        ),
+    ])
+}
+
+/// Those that the lab runs in place of official ones.
+pub(crate) fn of_services() -> Result<Vec<Image>> {
+    let out = directory()?;
+    if !(out.join("rabbitmq.tar").exists() && out.join("services.tar").exists()) {
+        eprintln!("xtask: packing RabbitMQ, Cassandra, Redis and HAProxy (some minutes, once)");
+        let (rabbitmq, jars) = (install::rabbitmq()?, install::cassandra()?);
+        script(&["services".as_ref(), &rabbitmq, &jars, &out])?;
+    }
+    let path = "ENV PATH=/usr/lib/rabbitmq/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let rabbitmq = [path, "ENV HOME=/var/lib/rabbitmq", "ENV LANG=C.UTF-8", r#"CMD ["rabbitmq-server"]"#];
+    Ok(vec![
+        Image {
+            name: "penstock-lab/rabbitmq",
+            archive: out.join("rabbitmq.tar"),
+            changes: rabbitmq.map(str::to_owned).to_vec(),
+        },
+        Image { name: "penstock-lab/services", archive: out.join("services.tar"), changes: Vec::new() },
+    ])
+}
+
+impl Image {
+    /// Makes the image at a Docker: `docker OPTIONS import`, with more lines of a Dockerfile.
+    pub(crate) fn import(&self, options: &[&str], tag: &str, more: &[&str]) -> Result<()> {
+        let mut command = Command::new("docker");
+        command.args(options).arg("import");
+        for change in self.changes.iter().map(String::as_str).chain(more.iter().copied()) {
+            command.args(["--change", change]);
+        }
+        command.arg(&self.archive).arg(format!("{}:{tag}", self.name));
+        let output = command.output().context("running docker: install Debian's docker.io")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the image {}:{tag} was not made: {}", self.name, said.trim());
+        Ok(())
+    }
+
+    /// How large it is, in millions of bytes.
+    pub(crate) fn megabytes(&self) -> Result<u64> {
+        Ok(fs::metadata(&self.archive)?.len().div_ceil(1_000_000))
+    }
+}
+
+fn script(arguments: &[&Path]) -> Result<()> {
+    let status =
+        Command::new(SCRIPT).args(arguments).status().with_context(|| format!("running {SCRIPT}"))?;
+    ensure!(status.success(), "{SCRIPT} failed");
+    Ok(())
+}
+
+/// Of the sources, as git has it.
+fn commit() -> String {
+    let mut command = Command::new("git");
+    command.args(["rev-parse", "--short=12", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.output().ok().filter(|output| output.status.success());
+    let commit = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    commit.unwrap_or_else(|| "unknown".to_owned())
+}

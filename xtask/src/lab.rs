@@ -1,0 +1,55 @@
+//! `cargo xtask lab`: a Swarm of three nodes on this machine, the stack on it, and what breaks it.
+
+mod load;
+mod node;
+mod report;
+mod stage;
+mod tests;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use stage::Lab;
+
+#[derive(Subcommand)]
+pub(crate) enum Action {
+    /// Start three nodes, build images and load them, and deploy swarm-stack.yml as docs/operations.md says
+    Up,
+    /// Stop the nodes and everything on them, and remove their data and networks, whatever state they are in
+    Down,
+    /// Run docker on a node: `cargo xtask lab docker 1 service ls`
+    Docker {
+        /// The node, 1 to 3
+        node: u8,
+        /// Arguments for docker
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Break the stack while clients are at work, and write what was measured into docs/cluster.md
+    ///
+    /// Starts the lab if it is not up, and then takes it down in the end. Without a name, the tests that fit into a run of
+    /// the continuous integration.
+    Test {
+        /// Only tests with this in their name
+        name: Option<String>,
+        /// All tests
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+pub(crate) fn run(action: &Action) -> Result<ExitCode> {
+    let lab = Lab::open()?;
+    match action {
+        Action::Up => lab.up()?,
+        Action::Down => lab.down()?,
+        Action::Docker { node, arguments } => {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            print!("{}", lab.node(*node).docker(&arguments)?);
+        }
+        Action::Test { name, all } => return tests::run(&lab, name.as_deref(), *all),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,229 @@
+//! Clients at work, and what became of each request.
+//!
+//! What a client does: it keeps one connection to one edge and sends one request after the other over it, a change
+//! (a record of its own, by a name of its own), then a read of that record. Each is sent once: no failure is hidden by
+//! sending it again. Told `Connection: close`, or without an answer, it opens a new connection for its next request;
+//! after two failures in a row, to the next edge. (The HTTP library sends a request again by itself only if the
+//! connection was closed before a byte of it had left.) No answer within the limit counts as a failure.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::{runtime::Runtime, task::JoinSet};
+
+/// Longer than the deadline of a request (10 s) and what a gate takes beyond it.
+const LIMIT: Duration = Duration::from_secs(15);
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// A client that failed waits a moment.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAGE: usize = 1000;
+
+/// Clients at work, on a runtime of their own.
+pub(crate) struct Load {
+    runtime: Runtime,
+    clients: JoinSet<Told>,
+    stopped: Arc<AtomicBool>,
+    records: Records,
+}
+
+/// What is asked for, and by whom.
+#[derive(Clone)]
+struct Records {
+    edges: Vec<String>,
+    token: String,
+    collection: String,
+}
+
+/// What clients were told.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) requests: usize,
+    /// What went wrong, in words, with the time since the load began.
+    pub(crate) failures: Vec<(Duration, String)>,
+    /// Of any one client, the longest time between two good answers: of reads and of changes.
+    pub(crate) read_pause: Duration,
+    pub(crate) write_pause: Duration,
+    acknowledged: Vec<String>,
+}
+
+impl Load {
+    /// Puts clients to work, each beginning with another of the edges.
+    pub(crate) fn start(edges: &[String], password: &str, clients: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let records = runtime.block_on(Records::open(edges, password))?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let mut working = JoinSet::new();
+        for number in 0..clients {
+            let (records, stopped) = (records.clone(), Arc::clone(&stopped));
+            working
+                .spawn_on(async move { Worker::new(records, number).work(&stopped).await }, runtime.handle());
+        }
+        Ok(Self { runtime, clients: working, stopped, records })
+    }
+
+    /// Lets every client finish what it is at, and looks whether everything that was acknowledged is there.
+    pub(crate) fn stop(self) -> Result<(Told, usize)> {
+        self.stopped.store(true, Ordering::Relaxed);
+        let told = self.runtime.block_on(self.clients.join_all());
+        let mut all = Told::default();
+        for one in told {
+            all.requests += one.requests;
+            all.failures.extend(one.failures);
+            all.read_pause = all.read_pause.max(one.read_pause);
+            all.write_pause = all.write_pause.max(one.write_pause);
+            all.acknowledged.extend(one.acknowledged);
+        }
+        let present = self.runtime.block_on(self.records.list())?;
+        let lost = all.acknowledged.iter().filter(|record| !present.contains(*record)).count();
+        Ok((all, lost))
+    }
+}
+
+impl Records {
+    /// A collection of its own.
+    async fn open(edges: &[String], password: &str) -> Result<Self> {
+        let (client, edge) = (client()?, edges.first().context("no edge")?);
+        let login = json!({"user": "admin", "password": password});
+        let answer =
+            client.post(format!("{edge}/v1/session")).json(&login).send().await?.error_for_status()?;
+        let session: Value = answer.json().await?;
+        let token = session["token"].as_str().context("no token")?.to_owned();
+        let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+        let records = Self { edges: edges.to_vec(), token, collection: format!("lab-{stamp}") };
+        let collection = format!("{edge}/v1/collections/{}", records.collection);
+        records.say(client.put(collection).json(&json!({}))).send().await?.error_for_status()?;
+        Ok(records)
+    }
+
+    fn say(&self, request: RequestBuilder) -> RequestBuilder {
+        request.bearer_auth(&self.token)
+    }
+
+    fn path(&self) -> String {
+        format!("/v1/collections/{}/records", self.collection)
+    }
+
+    /// The ids of all records, page by page, from whichever edge answers.
+    async fn list(&self) -> Result<HashSet<String>> {
+        let (client, mut found, mut cursor, mut failures) = (client()?, HashSet::new(), None::<String>, 0);
+        let mut edges = self.edges.iter().cycle();
+        let mut edge = edges.next().context("no edge")?;
+        loop {
+            let mut url = format!("{edge}{}?limit={PAGE}&fields=none", self.path());
+            if let Some(cursor) = &cursor {
+                url = format!("{url}&cursor={cursor}");
+            }
+            let answer = self.say(client.get(url)).send().await.and_then(reqwest::Response::error_for_status);
+            let Ok(answer) = answer else {
+                failures += 1;
+                ensure!(failures < 60, "the records cannot be listed: {answer:?}");
+                edge = edges.next().context("no edge")?;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            };
+            let page: Value = answer.json().await?;
+            let records = page["records"].as_array().context("no records in a list")?;
+            found.extend(records.iter().filter_map(|record| record["id"].as_str()).map(str::to_owned));
+            match page["next"].as_str() {
+                Some(next) => cursor = Some(next.to_owned()),
+                None => return Ok(found),
+            }
+        }
+    }
+}
+
+/// One client.
+struct Worker {
+    records: Records,
+    number: usize,
+    edge: usize,
+    client: Option<Client>,
+    failed_in_a_row: usize,
+    began: Instant,
+    told: Told,
+}
+
+impl Worker {
+    fn new(records: Records, number: usize) -> Self {
+        let (edge, began) = (number % records.edges.len(), Instant::now());
+        Self { records, number, edge, client: None, failed_in_a_row: 0, began, told: Told::default() }
+    }
+
+    async fn work(mut self, stopped: &AtomicBool) -> Told {
+        let (mut read, mut written) = (Instant::now(), Instant::now());
+        for step in 0_u64.. {
+            if stopped.load(Ordering::Relaxed) {
+                break;
+            }
+            let id = format!("{}-{step}", self.number);
+            if self.ask(|this, client, url| this.say(client.put(url)).json(&json!({"step": step})), &id).await
+            {
+                self.told.write_pause = self.told.write_pause.max(written.elapsed());
+                written = Instant::now();
+                self.told.acknowledged.push(id.clone());
+                if self.ask(|this, client, url| this.say(client.get(url)), &id).await {
+                    self.told.read_pause = self.told.read_pause.max(read.elapsed());
+                    read = Instant::now();
+                }
+            }
+        }
+        self.told.write_pause = self.told.write_pause.max(written.elapsed());
+        self.told
+    }
+
+    /// Sends one request, once; whether it was answered well.
+    async fn ask(&mut self, request: impl Fn(&Records, &Client, String) -> RequestBuilder, id: &str) -> bool {
+        let url = format!("{}{}/{id}", self.records.edges[self.edge], self.records.path());
+        let client = match self.client.take().map_or_else(client, Ok) {
+            Ok(client) => client,
+            Err(error) => return self.failed(&error.to_string()).await,
+        };
+        self.told.requests += 1;
+        match request(&self.records, &client, url).send().await {
+            Ok(answer) if answer.status().is_success() => {
+                let leaves = answer.headers().get("connection").is_some_and(|value| value == "close");
+                if answer.bytes().await.is_err() {
+                    return self.failed("the answer broke off").await;
+                }
+                self.client = (!leaves).then_some(client);
+                self.failed_in_a_row = 0;
+                true
+            }
+            Ok(answer) => {
+                let status = answer.status();
+                // A gate that turned it away may still be the right one to ask.
+                self.client = (status != StatusCode::BAD_GATEWAY).then_some(client);
+                let said = answer.text().await.unwrap_or_default();
+                self.failed(&format!("{status} {said}")).await
+            }
+            Err(error) => self.failed(&format!("{:#}", anyhow::Error::from(error))).await,
+        }
+    }
+
+    async fn failed(&mut self, what: &str) -> bool {
+        let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.told.failures.push((self.began.elapsed(), line));
+        self.failed_in_a_row += 1;
+        if self.failed_in_a_row.is_multiple_of(2) {
+            self.edge = (self.edge + 1) % self.records.edges.len();
+            self.client = None;
+        }
+        tokio::time::sleep(PAUSE).await;
+        false
+    }
+}
+
+/// With one connection.
+fn client() -> Result<Client> {
+    let builder = Client::builder().timeout(LIMIT).connect_timeout(CONNECT_LIMIT).no_proxy();
+    Ok(builder.pool_max_idle_per_host(1).build()?)
+}

@@ -1,0 +1,83 @@
+//! One node of the lab, and how to hurt it.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// One node.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(super) number: u8,
+    pub(super) socket: PathBuf,
+}
+
+impl Node {
+    /// Where its edge listens: HTTP without TLS.
+    pub(crate) fn edge(&self) -> String {
+        format!("http://10.77.0.{}", self.number)
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("node{}", self.number)
+    }
+
+    /// The options that make docker speak to it.
+    pub(crate) fn options(&self) -> [String; 2] {
+        ["--host".to_owned(), format!("unix://{}", self.socket.display())]
+    }
+
+    /// What docker prints.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new("docker");
+        command.args(self.options()).args(arguments);
+        let output = command.output().context("running docker")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "docker {} on node {}: {}",
+            arguments.join(" "),
+            self.number,
+            said.trim()
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The containers of a service on this node, by their ids.
+    pub(crate) fn containers(&self, service: &str) -> Result<Vec<String>> {
+        let filter = format!("label=com.docker.swarm.service.name=penstock_{service}");
+        let listed = self.docker(&["ps", "--quiet", "--filter", &filter])?;
+        Ok(listed.lines().map(str::to_owned).collect())
+    }
+
+    /// Kills a container's process, as the kernel would for want of memory.
+    pub(crate) fn kill_container(&self, container: &str) -> Result<()> {
+        self.docker(&["kill", "--signal", "KILL", container]).map(drop)
+    }
+}
+
+/// Waits until it is so. What cannot be looked at just now is not so yet.
+pub(crate) fn wait_for(
+    what: &str,
+    patience: Duration,
+    mut condition: impl FnMut() -> Result<bool>,
+) -> Result<Duration> {
+    let began = Instant::now();
+    let mut failure = None;
+    loop {
+        match condition() {
+            Ok(true) => return Ok(began.elapsed()),
+            Ok(false) => {}
+            Err(error) => failure = Some(error),
+        }
+        if began.elapsed() > patience {
+            bail!("not within {patience:?}: {what} ({failure:?})");
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}

@@ -1,0 +1,134 @@
+//! The lab as a whole: three nodes, and the stack on them.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use testbed::install;
+
+use super::node::{Node, wait_for};
+use crate::images::{self, Image};
+
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab");
+/// From nothing to a stack that serves, on a slow machine.
+const DEPLOYED_WITHIN: Duration = Duration::from_mins(20);
+/// The tag of images that only the lab has.
+const LAB_TAG: &str = "1";
+
+/// Three nodes and what is on them.
+pub(crate) struct Lab {
+    directory: PathBuf,
+}
+
+impl Lab {
+    /// Where it is, or would be.
+    pub(crate) fn open() -> Result<Self> {
+        Ok(Self { directory: install::cache()?.join("lab") })
+    }
+
+    pub(crate) fn node(&self, number: u8) -> Node {
+        Node { number, socket: self.directory.join(format!("node{number}/docker.sock")) }
+    }
+
+    pub(crate) fn nodes(&self) -> [Node; 3] {
+        [1, 2, 3].map(|number| self.node(number))
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.node(1).docker(&["service", "inspect", "penstock_gate"]).is_ok()
+    }
+
+    /// Starts what is missing. If it fails, nothing is left behind.
+    pub(crate) fn up(&self) -> Result<()> {
+        ensure!(!self.is_up(), "the lab is up; `cargo xtask lab down` takes it down");
+        let (ours, services) = (images::ours()?, images::of_services()?);
+        self.down()?;
+        self.begin(&ours, &services).inspect_err(|_| {
+            if let Err(error) = self.down() {
+                eprintln!("xtask: the lab was not taken down: {error:#}");
+            }
+        })
+    }
+
+    fn begin(&self, ours: &[Image], services: &[Image]) -> Result<()> {
+        let began = Instant::now();
+        self.script("lab.sh", &["up"])?;
+        eprintln!("xtask: three nodes after {:?}; loading images", began.elapsed());
+        for node in self.nodes() {
+            self.load(&node, ours, images::crate_version(), &[])?;
+            self.load(&node, services, LAB_TAG, &[])?;
+        }
+        for block in ["labels", "secrets"] {
+            self.script("deploy.sh", &["block", block])?;
+        }
+        self.deploy("node1")?;
+        eprintln!("xtask: the stack serves after {:?}", began.elapsed());
+        Ok(())
+    }
+
+    /// Gives images to a node.
+    pub(crate) fn load(&self, node: &Node, images: &[Image], tag: &str, more: &[&str]) -> Result<()> {
+        let options = node.options();
+        let options = options.each_ref().map(String::as_str);
+        images.iter().try_for_each(|image| image.import(&options, tag, more))
+    }
+
+    /// Deploys the stack as it is in the repository, and waits until all of it is there.
+    pub(crate) fn deploy(&self, founder: &str) -> Result<()> {
+        let mut command = self.command("deploy.sh", &["stack"]);
+        command.env("CASSANDRA_FOUNDER", founder);
+        run(command)?;
+        self.settle(DEPLOYED_WITHIN).map(drop)
+    }
+
+    /// Waits until every service has all its replicas, and every edge says that a gate is ready.
+    pub(crate) fn settle(&self, patience: Duration) -> Result<Duration> {
+        let began = Instant::now();
+        let seconds = patience.as_secs().to_string();
+        self.script("deploy.sh", &["wait", &seconds])?;
+        for node in self.nodes() {
+            let url = format!("{}/readyz", node.edge());
+            wait_for(&url, Duration::from_mins(2), || {
+                let output = Command::new("curl").args(["-sf", "-m", "3", &url]).output()?;
+                Ok(output.status.success())
+            })?;
+        }
+        Ok(began.elapsed())
+    }
+
+    pub(crate) fn down(&self) -> Result<()> {
+        self.script("lab.sh", &["down"])
+    }
+
+    /// Runs a script of the lab.
+    pub(crate) fn script(&self, name: &str, arguments: &[&str]) -> Result<()> {
+        run(self.command(name, arguments))
+    }
+
+    /// A secret that was made when the stack was deployed.
+    pub(crate) fn secret(&self, name: &str) -> Result<String> {
+        let path = self.directory.join("secrets").join(name);
+        Ok(fs::read_to_string(&path)
+            .with_context(|| format!("reading {}", path.display()))?
+            .trim()
+            .to_owned())
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(format!("{SCRIPTS}/{name}"));
+        command.args(arguments).env("LAB", &self.directory);
+        command
+    }
+}
+
+fn run(mut command: Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("running {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed ({status})");
+    }
+    Ok(())
+}

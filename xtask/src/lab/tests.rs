@@ -1,0 +1,143 @@
+//! What the lab does to the stack while clients are at work. Each test leaves the stack as it found it.
+
+mod nodes;
+mod processes;
+mod scale;
+mod updates;
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+
+use super::{
+    load::Load,
+    report::{Measured, publish},
+    stage::Lab,
+};
+
+/// Clients at once.
+const CLIENTS: usize = 12;
+/// The load alone, before and after what is done to the stack.
+const CALM: Duration = Duration::from_secs(5);
+/// Until the stack is whole again.
+const WHOLE_WITHIN: Duration = Duration::from_mins(5);
+
+/// What is done, and what may come of it.
+struct Test {
+    name: &'static str,
+    /// Whether it fits into a run of the continuous integration.
+    is_short: bool,
+    act: fn(&Lab) -> Result<String>,
+    promise: Promise,
+}
+
+/// What clients may notice. That nothing acknowledged is lost holds always.
+#[derive(Clone, Copy)]
+enum Promise {
+    /// Nothing: not one request fails.
+    Unnoticed,
+    /// Requests fail, but no client waits longer than this between two good answers: to reads, and to changes.
+    Pause { reads: Duration, writes: Duration },
+}
+
+const fn unnoticed(name: &'static str, act: fn(&Lab) -> Result<String>) -> Test {
+    Test { name, is_short: true, act, promise: Promise::Unnoticed }
+}
+
+const fn paused(name: &'static str, reads: u64, writes: u64, act: fn(&Lab) -> Result<String>) -> Test {
+    let promise = Promise::Pause { reads: Duration::from_secs(reads), writes: Duration::from_secs(writes) };
+    Test { name, is_short: true, act, promise }
+}
+
+const fn long(test: Test) -> Test {
+    Test { is_short: false, ..test }
+}
+
+const TESTS: [Test; 15] = [
+    unnoticed("nothing", |_| Ok(String::new())),
+    unnoticed("gate-updated", updates::gate),
+    unnoticed("worker-updated", updates::worker),
+    unnoticed("gate-updated-to-a-bad-one", updates::bad_gate),
+    unnoticed("worker-updated-to-a-bad-one", updates::bad_worker),
+    unnoticed("workers-scaled", scale::workers),
+    unnoticed("gates-scaled", scale::gates),
+    unnoticed("worker-killed", processes::worker),
+    paused("gate-killed", 5, 5, processes::gate),
+    paused("node-killed", 5, 15, nodes::killed),
+    paused("leader-killed", 5, 15, nodes::leader_killed),
+    long(paused("node-cut", 5, 15, nodes::cut)),
+    long(paused("brokers-restarted", 15, 15, processes::brokers)),
+    long(unnoticed("gate-updated-fifty-times", updates::gate_fifty_times)),
+    long(paused("databases-restarted", 15, 60, processes::databases)),
+];
+
+/// Runs tests on the lab, which is started if need be.
+pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool) -> Result<ExitCode> {
+    let chosen = |test: &&Test| match name {
+        Some(name) if TESTS.iter().any(|test| test.name == name) => test.name == name,
+        Some(part) => test.name.contains(part),
+        None => all || test.is_short,
+    };
+    let chosen: Vec<&Test> = TESTS.iter().filter(chosen).collect();
+    ensure!(!chosen.is_empty(), "no test has this in its name: {}", TESTS.map(|test| test.name).join(", "));
+    let was_up = lab.is_up();
+    if !was_up {
+        lab.up()?;
+    }
+    let (mut measured, mut failed) = (Vec::new(), Vec::new());
+    for test in chosen {
+        eprintln!("xtask: {}", test.name);
+        match measure(lab, test) {
+            Ok(one) => {
+                one.print();
+                if let Err(broken) = test.promise.check(&one) {
+                    eprintln!("xtask: {}: FAILED: {broken:#}", test.name);
+                    failed.push(test.name);
+                }
+                measured.push(one);
+            }
+            Err(error) => {
+                eprintln!("xtask: {}: FAILED: {error:#}", test.name);
+                failed.push(test.name);
+            }
+        }
+    }
+    publish(&measured)?;
+    if !was_up {
+        lab.down()?;
+    }
+    println!("{} passed, {} failed", measured.len().saturating_sub(failed.len()), failed.len());
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn measure(lab: &Lab, test: &Test) -> Result<Measured> {
+    lab.settle(WHOLE_WITHIN)?;
+    let edges: Vec<String> = lab.nodes().iter().map(super::node::Node::edge).collect();
+    let load = Load::start(&edges, &lab.secret("admin_password")?, CLIENTS)?;
+    std::thread::sleep(CALM);
+    let began = Instant::now();
+    let acted = (test.act)(lab).and_then(|note| lab.settle(WHOLE_WITHIN).map(|_| note));
+    let took = began.elapsed();
+    std::thread::sleep(CALM);
+    let (told, lost) = load.stop()?;
+    Ok(Measured { name: test.name, told, lost, took, note: acted? })
+}
+
+impl Promise {
+    fn check(self, measured: &Measured) -> Result<()> {
+        let told = &measured.told;
+        ensure!(measured.lost == 0, "{} acknowledged records are not there", measured.lost);
+        ensure!(told.requests > 100, "only {} requests were sent", told.requests);
+        match self {
+            Self::Unnoticed => ensure!(told.failures.is_empty(), "{} requests failed", told.failures.len()),
+            Self::Pause { reads, writes } => {
+                ensure!(told.read_pause <= reads, "no read was answered for {:?}", told.read_pause);
+                ensure!(told.write_pause <= writes, "no change was acknowledged for {:?}", told.write_pause);
+            }
+        }
+        Ok(())
+    }
+}

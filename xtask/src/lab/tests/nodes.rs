@@ -1,0 +1,85 @@
+//! A whole node, and everything on it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::Lab;
+use crate::lab::node::{Node, wait_for};
+
+/// The swarm gives a silent node up, and starts its tasks elsewhere.
+const NOTICED_WITHIN: Duration = Duration::from_mins(2);
+const BACK_WITHIN: Duration = Duration::from_mins(8);
+
+/// All processes of node 3 at once: neither the leader, nor a node with Cassandra.
+pub(super) fn killed(lab: &Lab) -> Result<String> {
+    lose(lab, &lab.node(3), "kill", "start")
+}
+
+/// The same without a word: its link is cut, its processes go on.
+pub(super) fn cut(lab: &Lab) -> Result<String> {
+    lose(lab, &lab.node(3), "cut", "mend")
+}
+
+/// The node that leads the swarm, after it was made node 3.
+pub(super) fn leader_killed(lab: &Lab) -> Result<String> {
+    let leads = |node: &Node| {
+        let format = "{{.ManagerStatus.Leader}}";
+        let told = lab.node(1).docker(&["node", "inspect", "--format", format, &node.name()]);
+        told.is_ok_and(|told| told.trim() == "true")
+    };
+    let [one, two, three] = lab.nodes();
+    for node in [&one, &two] {
+        if leads(node) {
+            // Demoted and promoted again, it is a follower.
+            lab.node(3).docker(&["node", "demote", &node.name()])?;
+            wait_for("the node is no manager", NOTICED_WITHIN, || {
+                let shown =
+                    lab.node(3).docker(&["node", "inspect", "--format", "{{.Spec.Role}}", &node.name()])?;
+                Ok(shown.trim() == "worker" && node.docker(&["node", "ls"]).is_err())
+            })?;
+            lab.node(3).docker(&["node", "promote", &node.name()])?;
+            wait_for("the node is a manager again", NOTICED_WITHIN, || {
+                Ok(node.docker(&["node", "ls"]).is_ok())
+            })?;
+        }
+    }
+    let note = if leads(&three) { "it led the swarm" } else { "another node led the swarm" };
+    Ok(format!("{}; {note}", lose(lab, &three, "kill", "start")?))
+}
+
+fn lose(lab: &Lab, node: &Node, how: &str, back: &str) -> Result<String> {
+    let number = node.number.to_string();
+    let began = Instant::now();
+    lab.script("lab.sh", &[how, &number])?;
+    let ended = elsewhere(lab, node);
+    let elapsed = began.elapsed();
+    lab.script("lab.sh", &[back, &number])?;
+    ended?;
+    lab.settle(BACK_WITHIN)?;
+    Ok(format!("gates and workers all there again, on two nodes, after {} s", elapsed.as_secs()))
+}
+
+/// Until gates and workers are all there, on the nodes that are left.
+fn elsewhere(lab: &Lab, lost: &Node) -> Result<()> {
+    let name = lost.name();
+    let left = lab.nodes().into_iter().find(|node| node.number != lost.number).context("no node is left")?;
+    for (service, replicas) in [("gate", 3), ("storage-worker", 2)] {
+        wait_for(&format!("{replicas} of {service} on the other nodes"), NOTICED_WITHIN, || {
+            let format = "{{.Node}} {{.CurrentState}}";
+            let service = format!("penstock_{service}");
+            let listed = left.docker(&[
+                "service",
+                "ps",
+                "--filter",
+                "desired-state=running",
+                "--format",
+                format,
+                &service,
+            ])?;
+            let there = listed.lines().filter(|line| line.contains("Running") && !line.starts_with(&name));
+            Ok(there.count() == replicas)
+        })?;
+    }
+    Ok(())
+}

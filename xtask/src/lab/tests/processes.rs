@@ -1,0 +1,52 @@
+//! Containers that are killed, or started again one after the other.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Lab, WHOLE_WITHIN};
+use crate::lab::node::wait_for;
+
+pub(super) fn worker(lab: &Lab) -> Result<String> {
+    kill_one(lab, "storage-worker")
+}
+
+pub(super) fn gate(lab: &Lab) -> Result<String> {
+    kill_one(lab, "gate")
+}
+
+/// Each of the three nodes of RabbitMQ, as an operator would.
+pub(super) fn brokers(lab: &Lab) -> Result<String> {
+    for number in 1..=3 {
+        force(lab, &format!("rabbitmq-{number}"))?;
+    }
+    Ok(String::new())
+}
+
+/// Each node of Cassandra.
+pub(super) fn databases(lab: &Lab) -> Result<String> {
+    force(lab, "cassandra")?;
+    Ok(String::new())
+}
+
+fn force(lab: &Lab, service: &str) -> Result<()> {
+    let name = format!("penstock_{service}");
+    lab.node(1).docker(&["service", "update", "--force", "--quiet", &name])?;
+    lab.settle(WHOLE_WITHIN).map(drop)
+}
+
+fn kill_one(lab: &Lab, service: &str) -> Result<String> {
+    let [one, two, three] = lab.nodes();
+    let on =
+        |node: &super::super::node::Node| Ok::<_, anyhow::Error>((node.clone(), node.containers(service)?));
+    let found = [on(&two)?, on(&three)?, on(&one)?];
+    let (node, containers) =
+        found.into_iter().find(|(_, containers)| !containers.is_empty()).context("none is there")?;
+    let before = containers.first().context("none is there")?.clone();
+    node.kill_container(&before)?;
+    let noticed = wait_for("the killed container is gone", Duration::from_secs(30), || {
+        Ok(!node.containers(service)?.contains(&before))
+    })?;
+    let whole = lab.settle(WHOLE_WITHIN)?;
+    Ok(format!("all replicas again after {} s", (noticed + whole).as_secs()))
+}

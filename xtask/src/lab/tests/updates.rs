@@ -1,0 +1,94 @@
+//! New versions, one container at a time, and back from bad ones.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::Lab;
+use crate::{
+    images::{self, Image},
+    lab::node::wait_for,
+};
+
+const UPDATED_WITHIN: Duration = Duration::from_mins(10);
+const TIMES: u32 = 50;
+
+pub(super) fn gate(lab: &Lab) -> Result<String> {
+    roll(lab, "gate", "penstock/gate", "next")
+}
+
+pub(super) fn worker(lab: &Lab) -> Result<String> {
+    roll(lab, "storage-worker", "penstock/storage-worker", "next")
+}
+
+/// There and back again, so that each is an update to another image.
+pub(super) fn gate_fifty_times(lab: &Lab) -> Result<String> {
+    let mut longest = Duration::ZERO;
+    for time in 0..TIMES {
+        let began = Instant::now();
+        let tag = if time % 2 == 0 { "next" } else { images::crate_version() };
+        provide(lab, "penstock/gate", "next", &[])?;
+        update(lab, "gate", "penstock/gate", tag, "completed")?;
+        longest = longest.max(began.elapsed());
+    }
+    Ok(format!("{TIMES} updates, the longest {} s", longest.as_secs()))
+}
+
+/// One that refuses its configuration: it ends at once.
+pub(super) fn bad_gate(lab: &Lab) -> Result<String> {
+    roll_back(lab, "gate", "penstock/gate", "ENV MAX_BODY_BYTES=none")
+}
+
+/// One that never comes to serve: it looks for its broker where there is none.
+pub(super) fn bad_worker(lab: &Lab) -> Result<String> {
+    roll_back(lab, "storage-worker", "penstock/storage-worker", "ENV PREFETCH=none")
+}
+
+/// To a version of another name and label, and back.
+fn roll(lab: &Lab, service: &str, image: &'static str, tag: &str) -> Result<String> {
+    provide(lab, image, tag, &[])?;
+    let began = Instant::now();
+    update(lab, service, image, tag, "completed")?;
+    let there = began.elapsed();
+    update(lab, service, image, images::crate_version(), "completed")?;
+    Ok(format!("there {} s, back {} s", there.as_secs(), (began.elapsed() - there).as_secs()))
+}
+
+fn roll_back(lab: &Lab, service: &str, image: &'static str, fault: &str) -> Result<String> {
+    provide(lab, image, "bad", &[fault])?;
+    let began = Instant::now();
+    update(lab, service, image, "bad", "rollback_completed")?;
+    let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
+    let runs =
+        lab.node(1).docker(&["service", "inspect", "--format", format, &format!("penstock_{service}")])?;
+    ensure!(!runs.contains(":bad"), "the bad version is still wanted: {runs}");
+    Ok(format!("rolled back by itself after {} s", began.elapsed().as_secs()))
+}
+
+/// Begins an update and waits for its end.
+fn update(lab: &Lab, service: &str, image: &str, tag: &str, end: &str) -> Result<()> {
+    let (name, image) = (format!("penstock_{service}"), format!("{image}:{tag}"));
+    let options =
+        ["service", "update", "--detach", "--quiet", "--no-resolve-image", "--image", &image, &name];
+    lab.node(1).docker(&options)?;
+    let inspect = ["service", "inspect", "--format", "{{.UpdateStatus.State}}", &name];
+    wait_for(&format!("{name} {end}"), UPDATED_WITHIN, || {
+        let state = lab.node(1).docker(&inspect)?;
+        ensure!(!state.contains("paused") || end == "paused", "the update stopped: {state}");
+        Ok(state.trim() == end)
+    })
+    .map(drop)
+}
+
+/// The same files under another tag, with another label.
+fn provide(lab: &Lab, name: &'static str, tag: &str, more: &[&str]) -> Result<()> {
+    let label = format!("LABEL org.opencontainers.image.version={tag}");
+    let more: Vec<&str> = more.iter().copied().chain([label.as_str()]).collect();
+    let image: Vec<Image> = images::packed()?.into_iter().filter(|image| image.name == name).collect();
+    for node in lab.nodes() {
+        if node.docker(&["image", "inspect", &format!("{name}:{tag}")]).is_err() {
+            lab.load(&node, &image, tag, &more)?;
+        }
+    }
+    Ok(())
+}
