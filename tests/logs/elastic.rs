@@ -32,8 +32,8 @@ impl Stream {
 
     /// Sends documents as Logstash does; returns what became of each.
     pub(crate) async fn ship(&self, documents: &[Value]) -> Vec<Value> {
-        let body: String =
-            documents.iter().map(|document| format!("{{\"create\":{{}}}}\n{document}\n")).collect();
+        let lines = documents.iter().map(|document| format!("{{\"create\":{{}}}}\n{document}\n"));
+        let body = lines.collect::<Vec<_>>().concat();
         let request = self.http.post(format!("{}/{}/_bulk?refresh=true", self.url, self.name));
         let response =
             request.header("content-type", "application/x-ndjson").body(body).send().await.unwrap();

@@ -4,7 +4,7 @@ use super::{
     dashboard,
     elastic::Stream,
     fields,
-    harness::{Cluster, Ground, Service, Stage, lines},
+    harness::{Cluster, Ground, Server, Service, Stage, lines},
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -50,11 +50,7 @@ fn bury_garbage(cluster: &mut Cluster) {
     cluster.ground.broker.post(&path, &message).unwrap();
     let (first, others) = cluster.workers.split_first_mut().unwrap();
     first.wait_until("the burial", |log| {
-        others
-            .iter()
-            .map(|worker| worker.log())
-            .chain([log])
-            .any(|log| log.line_with("dead-letter").is_some())
+        others.iter().map(Server::log).chain([log]).any(|log| log.line_with("dead-letter").is_some())
     });
 }
 

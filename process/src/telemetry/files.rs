@@ -92,14 +92,11 @@ impl LogFiles {
 
     fn try_append(&mut self, line: &[u8]) -> io::Result<()> {
         let more = line.len() as u64;
-        let fits = |current: &Current| current.length == 0 || current.length + more <= self.largest;
-        let current = match self.current.take_if(|current| fits(current)) {
-            Some(current) => self.current.insert(current),
-            None => {
-                let file = self.directory.begin(crate::now())?;
-                self.current.insert(Current { file, length: 0 })
-            }
+        let current = match self.current.take() {
+            Some(current) if current.length == 0 || current.length + more <= self.largest => current,
+            _ => Current { file: self.directory.begin(crate::now())?, length: 0 },
         };
+        let current = self.current.insert(current);
         let written = current.file.write_all(line);
         if written.is_ok() {
             current.length += more;
