@@ -30,4 +30,4 @@ sentinel)
     set -- redis-server /data/sentinel.conf --sentinel --sentinel announce-ip "$name"
     ;;
 esac
-exec "$@" --logfile "$log"
+exec sh /etc/penstock/keep-log.sh "$log" "$@"

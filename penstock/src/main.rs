@@ -31,7 +31,7 @@ fn main() -> ExitCode {
             Action::Doctor(options) => doctor::examine(*options).await,
             Action::Storage(StorageAction::Replicate(options)) => storage::replicate(*options).await,
             Action::Queue(QueueAction::Apply(options)) => queue::apply(options).await,
-            Action::Queue(QueueAction::Users(options)) => queue::users(options).await,
+            Action::Queue(QueueAction::Users(options)) => queue::users(&options),
         }
     })
 }

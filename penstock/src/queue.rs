@@ -17,7 +17,7 @@ pub(crate) async fn apply(options: BrokerOptions) -> anyhow::Result<()> {
 }
 
 /// Prints the users, for a broker to import.
-pub(crate) async fn users(options: UsersOptions) -> anyhow::Result<()> {
+pub(crate) fn users(options: &UsersOptions) -> anyhow::Result<()> {
     let users = [
         User { name: "gate", password: options.gate_password_file.expose(), role: Role::Gate },
         User { name: "worker", password: options.worker_password_file.expose(), role: Role::Worker },

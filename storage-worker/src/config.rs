@@ -31,7 +31,7 @@ pub struct Options {
 pub enum Action {
     /// Bring the schema up to date, and exit.
     Migrate(MigrateOptions),
-    /// Ask the worker at ADMIN_BIND whether it is well: alive, and ready at least once since its start. Exit code 1 if
+    /// Ask the worker at `ADMIN_BIND` whether it is well: alive, and ready at least once since its start. Exit code 1 if
     /// not
     Healthcheck,
 }
@@ -40,7 +40,7 @@ pub enum Action {
 #[derive(Debug, Args)]
 pub struct MigrateOptions {
     /// The role that workers log in with: it may read and write the keyspace from now on, and change nothing about it. The
-    /// one that CASSANDRA_USER names is made an administrator, by the built-in account `cassandra` if need be, which is
+    /// one that `CASSANDRA_USER` names is made an administrator, by the built-in account `cassandra` if need be, which is
     /// then closed.
     #[arg(long, env = "WORKER_ROLE", requires = "worker_password_file", requires = "cassandra_user")]
     pub worker_role: Option<String>,

@@ -1,10 +1,11 @@
 //! `cargo xtask images`: images without a registry.
 //!
 //! The gate's and the worker's hold the same binaries as those of `Dockerfile.gate` and `Dockerfile.worker`, and the
-//! libraries that they are linked with. Those of RabbitMQ, Cassandra, Redis and HAProxy are for the lab.
+//! libraries that they are linked with. Those of RabbitMQ, Cassandra, Redis and `HAProxy` are for the lab.
 
 use std::{
-    env, fs,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -40,7 +41,7 @@ pub(crate) fn run() -> Result<()> {
     let docker: &[&str] = &[];
     for image in ours()? {
         image.import(docker, crate_version(), &[])?;
-        println!("{}:{}  {} MB", image.name, crate_version(), image.megabytes()?);
+        writeln!(io::stdout(), "{}:{}  {} MB", image.name, crate_version(), image.megabytes()?)?;
     }
     Ok(())
 }

@@ -6,7 +6,10 @@ mod report;
 mod stage;
 mod tests;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -47,7 +50,7 @@ pub(crate) fn run(action: &Action) -> Result<ExitCode> {
         Action::Down => lab.down()?,
         Action::Docker { node, arguments } => {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            print!("{}", lab.node(*node).docker(&arguments)?);
+            io::stdout().write_all(lab.node(*node).docker(&arguments)?.as_bytes())?;
         }
         Action::Test { name, all } => return tests::run(&lab, name.as_deref(), *all),
     }

@@ -41,7 +41,7 @@ enum Task {
     /// Starts two gates and two storage workers on three nodes of each service, and writes what it measured into
     /// docs/faults.md.
     Faults(faults::Options),
-    /// Build the gate's and the worker's images without a registry, and give them to the Docker that DOCKER_HOST names
+    /// Build the gate's and the worker's images without a registry, and give them to the Docker that `DOCKER_HOST` names
     Images,
     /// A Swarm of three nodes on this machine, the stack on it, and what breaks it
     ///

@@ -56,7 +56,8 @@ fn each_network_has_those_on_it_that_need_it_and_nobody_else() {
             .filter(|(_, service)| sources(&service["networks"]).contains(network))
             .map(|(name, _)| name.as_str())
             .collect();
-        assert_eq!(found, BTreeSet::from_iter(expected.iter().copied()), "on the network {network}");
+        let expected: BTreeSet<&str> = expected.iter().copied().collect();
+        assert_eq!(found, expected, "on the network {network}");
     }
 }
 

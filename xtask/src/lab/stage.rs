@@ -59,8 +59,8 @@ impl Lab {
         self.script("lab.sh", &["up"])?;
         eprintln!("xtask: three nodes after {:?}; loading images", began.elapsed());
         for node in self.nodes() {
-            self.load(&node, ours, images::crate_version(), &[])?;
-            self.load(&node, services, LAB_TAG, &[])?;
+            Self::load(&node, ours, images::crate_version(), &[])?;
+            Self::load(&node, services, LAB_TAG, &[])?;
         }
         for block in ["labels", "secrets"] {
             self.script("deploy.sh", &["block", block])?;
@@ -71,7 +71,7 @@ impl Lab {
     }
 
     /// Gives images to a node.
-    pub(crate) fn load(&self, node: &Node, images: &[Image], tag: &str, more: &[&str]) -> Result<()> {
+    pub(crate) fn load(node: &Node, images: &[Image], tag: &str, more: &[&str]) -> Result<()> {
         let options = node.options();
         let options = options.each_ref().map(String::as_str);
         images.iter().try_for_each(|image| image.import(&options, tag, more))

@@ -6,6 +6,7 @@ mod scale;
 mod updates;
 
 use std::{
+    io::{self, Write},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -26,6 +27,7 @@ const CALM: Duration = Duration::from_secs(5);
 const WHOLE_WITHIN: Duration = Duration::from_mins(5);
 
 /// What is done, and what may come of it.
+#[derive(Clone, Copy)]
 struct Test {
     name: &'static str,
     /// Whether it fits into a run of the continuous integration.
@@ -98,6 +100,7 @@ pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool) -> Result<ExitCode> 
                     failed.push(test.name);
                 }
                 measured.push(one);
+                publish(&measured)?;
             }
             Err(error) => {
                 eprintln!("xtask: {}: FAILED: {error:#}", test.name);
@@ -105,11 +108,11 @@ pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool) -> Result<ExitCode> 
             }
         }
     }
-    publish(&measured)?;
     if !was_up {
         lab.down()?;
     }
-    println!("{} passed, {} failed", measured.len().saturating_sub(failed.len()), failed.len());
+    let passed = measured.len().saturating_sub(failed.len());
+    writeln!(io::stdout(), "{passed} passed, {} failed", failed.len())?;
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

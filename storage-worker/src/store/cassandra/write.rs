@@ -38,11 +38,12 @@ pub(super) enum Values<'a> {
     Create((State<'a>, &'a str, Key<'a>)),
     Put((State<'a>, &'a str, Key<'a>, Option<i64>)),
     Delete((i32, State<'a>, Key<'a>, Option<i64>)),
-    Receipt((i32, &'a str, String, MaybeUnset<Option<&'a [u8]>>, Key<'a>, Option<String>)),
+    Receipt((i32, &'a str, String, Print<'a>, Key<'a>, Option<String>)),
 }
 
 type State<'a> = (i64, i64, i64, &'a str);
 type Key<'a> = (Uuid, i32, &'a str);
+type Print<'a> = MaybeUnset<Option<&'a [u8]>>;
 
 #[derive(Debug, Error)]
 #[error("{bytes} bytes in one statement; at most {MAX_BYTES}")]

@@ -50,8 +50,9 @@ fn roll(lab: &Lab, service: &str, image: &'static str, tag: &str) -> Result<Stri
     let began = Instant::now();
     update(lab, service, image, tag, "completed")?;
     let there = began.elapsed();
+    let began = Instant::now();
     update(lab, service, image, images::crate_version(), "completed")?;
-    Ok(format!("there {} s, back {} s", there.as_secs(), (began.elapsed() - there).as_secs()))
+    Ok(format!("there {} s, back {} s", there.as_secs(), began.elapsed().as_secs()))
 }
 
 fn roll_back(lab: &Lab, service: &str, image: &'static str, fault: &str) -> Result<String> {
@@ -87,7 +88,7 @@ fn provide(lab: &Lab, name: &'static str, tag: &str, more: &[&str]) -> Result<()
     let image: Vec<Image> = images::packed()?.into_iter().filter(|image| image.name == name).collect();
     for node in lab.nodes() {
         if node.docker(&["image", "inspect", &format!("{name}:{tag}")]).is_err() {
-            lab.load(&node, &image, tag, &more)?;
+            Lab::load(&node, &image, tag, &more)?;
         }
     }
     Ok(())
