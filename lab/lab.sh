@@ -66,7 +66,7 @@ down)
     done
     while iptables -D FORWARD -i br-lab -o br-lab -j ACCEPT 2> /dev/null; do :; done
     ip link del br-lab 2> /dev/null || true
-    rm -rf "$LAB"/node?
+    rm -rf "$LAB"/node? "$LAB"/secrets
     ;;
 start) start "$2" ;;
 kill) plug "$2" ;;
