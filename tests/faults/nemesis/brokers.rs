@@ -45,8 +45,10 @@ fn kill_majority(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let victims = nodes.iter_mut().enumerate().filter(|(node, _)| *node != survivor);
     victims.for_each(|(_, node)| node.kill());
     Ok(Box::new(move |deployment| {
+        // One after the other: a node that meets another one half started may end (Mnesia: `negotiate_protocol`, noproc).
         let nodes = deployment.services.rabbitmq.iter_mut().enumerate();
-        restart_together(nodes.filter(|(node, _)| *node != survivor).map(|(_, node)| &mut **node))
+        let mut victims = nodes.filter(|(node, _)| *node != survivor);
+        victims.try_for_each(|(_, node)| node.restart())
     }))
 }
 
