@@ -132,7 +132,12 @@ impl Gate {
         let told = match self.bus.defer(envelope, deferral).await {
             Ok(None) => operation.map(Change::Accepted).ok_or_else(|| ApiError::internal("a deferred read")),
             Ok(Some(reply)) => done(&caller.exchange, began, reply).map(Change::Done),
-            Err(error) => self.in_doubt(&caller.exchange, error, operation.as_ref()).await.map(Change::Done),
+            Err(error) => {
+                // Nobody has confirmed that it is kept, so it may be nowhere: whoever asks from now on settles it.
+                let operation =
+                    operation.map(|operation| Operation { deadline: process::now(), ..operation });
+                self.in_doubt(&caller.exchange, error, operation.as_ref()).await.map(Change::Done)
+            }
         };
         self.unless_revoked(caller, told).await
     }

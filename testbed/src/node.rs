@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::{log::Log, process::Process};
 
 /// Generous: three nodes of Cassandra on two busy cores take a minute.
-const READY_WITHIN: Duration = Duration::from_mins(3);
+const READY_WITHIN: Duration = Duration::from_mins(5);
 const STOPS_WITHIN: Duration = Duration::from_mins(1);
 
 type Launch = Box<dyn Fn() -> Command + Send + Sync>;
