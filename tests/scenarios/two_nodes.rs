@@ -20,7 +20,7 @@ faults! {
 
 async fn with_one_of_two_nodes_reads_go_on_marked_and_writes_wait(stage: Stage) {
     let mut nodes = Cassandra::start_cluster(stage.path(), 2).unwrap();
-    let variables = [("REQUEST_DEADLINE", "29s"), ("TOLERATED_NODE_FAILURES", "1")];
+    let variables = [("REQUEST_DEADLINE", "15s"), ("TOLERATED_NODE_FAILURES", "1")];
     let cluster = Cluster::start_with(&stage, ground(&nodes), &variables);
     let service = cluster.service().await;
     let (admin, records) = (service.admin(), service.collection("two").await);
@@ -43,10 +43,7 @@ async fn with_one_of_two_nodes_reads_go_on_marked_and_writes_wait(stage: Stage) 
     })
     .await;
     until_tolerance(worker, "reads are answered by one replica").await;
-    let writing = tokio::spawn({
-        let (admin, path) = (admin.clone(), path.clone());
-        async move { admin.put(&path).json(&json!({"n": 2})).await }
-    });
+    let writing = tokio::spawn(write_until_done(admin.clone(), path.clone()));
     for absent in [format!("{records}/b"), records.replace("two", "none")] {
         assert_eq!(
             consistency(&admin.get(&absent).await.is(404)),
@@ -63,7 +60,10 @@ async fn with_one_of_two_nodes_reads_go_on_marked_and_writes_wait(stage: Stage) 
     .await;
     assert!(!writing.is_finished(), "a write is not acknowledged by one copy");
     nodes[1].restart().unwrap();
-    assert_eq!(writing.await.unwrap().is(200).version(), 2, "what waited was done when the node was back");
+    let (written, doubts) = writing.await.unwrap();
+    // What was in doubt when its deadline passed may have been done, but what waited last certainly was.
+    let versions = 2..=2 + doubts;
+    assert!(versions.contains(&written.version()), "{} of {versions:?}", written.version());
     eventually("a read by both copies", async || {
         let read = admin.get(&path).await.is(200);
         assert_eq!(read.json(), json!({"n": 2}));
@@ -72,6 +72,22 @@ async fn with_one_of_two_nodes_reads_go_on_marked_and_writes_wait(stage: Stage) 
     .await;
     until_tolerance(worker, "add a node or declare 0").await;
     cluster.ground.assert_drained();
+}
+
+/// Writes again whenever a deadline passes: a JVM may take longer to start than any request may wait. Also tells how many
+/// attempts were left in doubt.
+async fn write_until_done(admin: Client, path: String) -> (Answer, i64) {
+    let mut doubts = 0;
+    loop {
+        let answer = admin.put(&path).json(&json!({"n": 2})).await;
+        match answer.status {
+            200 => return (answer, doubts),
+            504 => doubts += 1,
+            // It was too late when the node was back.
+            503 => {}
+            _ => panic!("{}", answer.told()),
+        }
+    }
 }
 
 async fn one_copy_is_enough_for_creates_where_the_operator_says_so_and_a_third_node_joins(stage: Stage) {
