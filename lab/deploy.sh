@@ -1,6 +1,6 @@
 #!/bin/sh
-# Does on node 1 what docs/operations.md says, then waits until everything serves.
-# usage: deploy.sh block NAME | stack | wait
+# Does on a node (the first, unless told otherwise) what docs/operations.md says, and waits until everything serves.
+# usage: deploy.sh block NAME [NODE] | stack | wait [SECONDS]
 set -eu
 here=$(dirname "$(realpath "$0")")
 repository=$here/..
@@ -17,7 +17,7 @@ block() {
 }
 
 case $1 in
-block) block "$2" ;;
+block) export DOCKER_HOST=unix://$LAB/node${3:-1}/docker.sock; block "$2" ;;
 stack)
     docker stack deploy --resolve-image never --compose-file "$repository/swarm-stack.yml" \
         --compose-file "$here/overlay.yml" penstock

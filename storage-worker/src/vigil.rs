@@ -33,7 +33,7 @@ pub fn needed_by(lane: Lane) -> Capacity {
 
 /// Keeps `capacity` as it is, for ever. More is believed at once, less when several probes agree.
 pub async fn keep(store: &dyn Store, capacity: &watch::Sender<Option<Capacity>>) {
-    let (mut every, mut decline) = (interval(PROBE_EVERY), Decline::default());
+    let (mut every, mut decline, mut could) = (interval(PROBE_EVERY), Decline::default(), false);
     loop {
         every.tick().await;
         let probed = probe(store).await;
@@ -41,7 +41,8 @@ pub async fn keep(store: &dyn Store, capacity: &watch::Sender<Option<Capacity>>)
         let now = decline.judge(before, probed.as_ref().ok().copied());
         if now != before {
             capacity.send_replace(now);
-            tell(before, now, probed.err().as_deref());
+            tell(could, now, probed.err().as_deref());
+            could |= now.is_some();
         } else if let (None, Err(failure)) = (before, &probed)
             && decline.probes % PROBES_TO_SPEAK == 1
         {
@@ -75,7 +76,8 @@ async fn compare_clocks(store: &dyn Store) -> Result<(), String> {
     Ok(())
 }
 
-fn tell(before: Option<Capacity>, now: Option<Capacity>, failure: Option<&str>) {
+/// `could`: whether it could do anything before.
+fn tell(could: bool, now: Option<Capacity>, failure: Option<&str>) {
     match now {
         None => tracing::error!(
             error.message = failure,
@@ -89,7 +91,7 @@ fn tell(before: Option<Capacity>, now: Option<Capacity>, failure: Option<&str>) 
             "one of two copies is away: reads go on at the other, marked Penstock-Consistency: one, and so do creates, \
              as ACKNOWLEDGE_WRITES_AT=one has it: if that copy is lost, so are they; bring the node back"
         ),
-        Some(Capacity::All) if before.is_some() => tracing::info!("the store can do everything again"),
+        Some(Capacity::All) if could => tracing::info!("the store can do everything again"),
         Some(Capacity::All) => {}
     }
 }

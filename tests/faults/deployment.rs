@@ -20,7 +20,7 @@ use std::{
     thread,
     time::Duration,
 };
-use testbed::{Node, Port};
+use testbed::{Port, QueueInfo};
 use tokio::sync::watch;
 pub(crate) use wires::Wires;
 
@@ -123,11 +123,23 @@ impl Deployment {
         [named("gate", &self.gates), named("worker", &self.workers)].concat()
     }
 
-    /// Messages in queues of commands, and dead letters.
-    pub(crate) fn messages(&self) -> Result<u64> {
-        let queues = self.services.broker().queues(VHOST)?;
-        let commands = queues.iter().filter(|queue| !queue.name.starts_with("penstock.reply."));
-        Ok(commands.map(|queue| queue.messages.max(queue.ready)).sum())
+    /// Queues of commands, or of dead letters, that hold messages.
+    pub(crate) fn filled(&self) -> Result<Vec<QueueInfo>> {
+        let mut queues = self.services.broker().queues(VHOST)?;
+        queues.retain(|queue| {
+            !queue.name.starts_with("penstock.reply.") && queue.messages.max(queue.ready) > 0
+        });
+        Ok(queues)
+    }
+
+    /// What each node of RabbitMQ knows about those queues, for people.
+    pub(crate) fn describe_queues(&self) -> Result<String> {
+        let columns =
+            "name type state leader members online messages_ready messages_unacknowledged consumers";
+        let asked: Vec<&str> =
+            ["list_queues", "--vhost", VHOST].into_iter().chain(columns.split(' ')).collect();
+        let told = self.services.rabbitmq.iter().map(|node| node.ctl(&asked));
+        Ok(told.collect::<Result<Vec<_>>>()?.join("\n"))
     }
 
     /// Starts all processes anew, with these failpoints or with none.
@@ -229,11 +241,12 @@ pub(crate) fn wait(duration: Duration) {
 }
 
 /// Starts nodes at the same time: those of a cluster wait for each other.
-pub(crate) fn restart_together<'a>(nodes: impl Iterator<Item = &'a mut Node>) -> Result<()> {
+pub(crate) fn together<N: Send>(nodes: &mut [N], act: impl Fn(&mut N) -> Result<()> + Sync) -> Result<()> {
     thread::scope(|scope| {
-        let restarts: Vec<_> = nodes.map(|node| scope.spawn(|| node.restart())).collect();
-        let mut restarts = restarts.into_iter();
-        restarts.try_for_each(|restart| restart.join().map_err(|_| anyhow::anyhow!("a restart panicked"))?)
+        let act = &act;
+        let acts: Vec<_> = nodes.iter_mut().map(|node| scope.spawn(move || act(node))).collect();
+        let mut acts = acts.into_iter();
+        acts.try_for_each(|act| act.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
     })
 }
 

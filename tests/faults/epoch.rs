@@ -12,7 +12,9 @@ use crate::{
     nemesis::Fault,
     plan::{Dice, Plan},
     report::Measured,
+    stalls::Stalls,
 };
+pub(crate) use aftermath::COUNTED_EVERY;
 use anyhow::{Context, Result, ensure};
 use gathered::Gathered;
 use std::{
@@ -53,6 +55,7 @@ impl Epoch<'_> {
         // What appears from here on is the new collection's.
         let before = self.deployment.database().partitions()?;
         let ended = self.end_a_session().context("ending a session before the fault")?;
+        let stalls = Stalls::watch();
         let clients = self.start_clients(&shared);
         wait_for_progress(&shared, WARM).context("before the fault")?;
         let began = shared.now();
@@ -65,6 +68,7 @@ impl Epoch<'_> {
         }
         shared.stopped.store(true, Ordering::Relaxed);
         let seen = self.runtime.block_on(clients.join_all());
+        let stalled = stalls.end();
         let mut gathered = Gathered::of(seen);
         self.settle(&shared, &mut gathered);
         let listed = self.look_again(&shared, &mut gathered)?;
@@ -75,6 +79,8 @@ impl Epoch<'_> {
         gathered.name_the_nameless(&table);
         let remembered = read_at.saturating_sub(micros(REMEMBERED));
         let mut violations = self.judge(&gathered, &table, remembered);
+        let limit = DEADLINE + GRACE + stalled;
+        violations.extend(bounds::hangs(&gathered.slowest, limit, &self.deployment.excused));
         violations.extend(check::lists::check(&listed, &table));
         violations.extend(self.let_in_with(&ended)?);
         violations.extend(self.let_in_with(&self.end_a_session()?)?);
@@ -96,7 +102,6 @@ impl Epoch<'_> {
         }
         violations.extend(check::rows::check(history, table));
         violations.extend(check::receipts::check(history, table, remembered));
-        violations.extend(bounds::hangs(&gathered.slowest, DEADLINE + GRACE, &self.deployment.excused));
         violations.extend(bounds::growth(&self.deployment.usages()));
         violations
     }

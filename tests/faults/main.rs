@@ -5,6 +5,7 @@
 //! - [`plan`], [`client`], [`http`]: what clients do, as a function of a seed; [`history`]: what they saw.
 //! - [`nemesis`]: what breaks. [`mutants`]: promises broken on purpose, to see that it is noticed.
 //! - [`epoch`]: one fault under load. [`check`]: the verdict; [`table`]: what lies in the database. [`report`]: numbers.
+//! - [`stalls`]: how busy the machine was.
 //! - [`suite`]: all faults, one after the other.
 
 #![allow(clippy::unwrap_used, reason = "where a test cannot go on it has failed")]
@@ -20,6 +21,7 @@ mod mutants;
 mod nemesis;
 mod plan;
 mod report;
+mod stalls;
 mod suite;
 mod table;
 

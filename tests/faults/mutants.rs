@@ -18,7 +18,7 @@ pub(crate) const ALL: [Mutant; 11] = [
     // A gate does not wait for the broker to have a command.
     Mutant { name: "confirms-off", fault: "broker-all-killed", seed: 1 },
     // A gate does not hear that there is no queue.
-    Mutant { name: "mandatory-off", fault: "write-queue-deleted", seed: 1 },
+    Mutant { name: "mandatory-off", fault: "deferred-queues-deleted", seed: 1 },
     // A record's next state is written whatever is there.
     Mutant { name: "plain-write", fault: "worker-killed", seed: 1 },
     // A read asks one replica.

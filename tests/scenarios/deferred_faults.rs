@@ -2,13 +2,17 @@
 
 use crate::harness::{Cluster, Ground, Stage, settled};
 use serde_json::json;
-use testbed::Cassandra;
+use std::time::{Duration, Instant};
+use testbed::{Cassandra, RabbitMq};
 
 faults! {
     what_was_accepted_without_a_database_is_carried_out_when_it_is_back
     without_workers_it_is_taken_back_or_done_but_never_both
     what_was_settled_stays_so_when_a_frozen_worker_wakes
+    what_nobody_confirmed_is_settled_by_whoever_asks_first
 }
+
+const SERVES_WITHIN: Duration = Duration::from_secs(60);
 
 async fn what_was_accepted_without_a_database_is_carried_out_when_it_is_back(stage: Stage) {
     let mut cassandra = Cassandra::start(stage.path()).unwrap();
@@ -92,4 +96,29 @@ async fn what_was_settled_stays_so_when_a_frozen_worker_wakes(stage: Stage) {
         service.admin().get(&format!("{records}/{number}")).await.is(404);
         assert_eq!(settled(&service.admin(), operation).await, report);
     }
+}
+
+/// A frozen broker confirms nothing; killed, it forgets what it had not read yet.
+async fn what_nobody_confirmed_is_settled_by_whoever_asks_first(stage: Stage) {
+    let mut rabbitmq = RabbitMq::start(stage.path()).unwrap();
+    let ground = Ground::on(rabbitmq.broker().clone(), testbed::cassandra(), testbed::redis());
+    let cluster = Cluster::start(&stage, ground);
+    let service = cluster.service().await;
+    let record = format!("{}/one", service.collection("unconfirmed").await);
+    rabbitmq.settle().unwrap();
+    rabbitmq.freeze().unwrap();
+    let put = service.admin().put(&record).json(&json!({})).header("prefer", "respond-async").await;
+    let operation = put.problem(504, "outcome-unknown", "unknown").expect_header("location");
+    rabbitmq.restart().unwrap();
+    let end = Instant::now() + SERVES_WITHIN;
+    let answer = loop {
+        let answer = service.admin_at(1).get(&operation).await;
+        if answer.status < 500 {
+            break answer;
+        }
+        assert!(Instant::now() < end, "{}", answer.told());
+    };
+    assert_eq!(answer.is(200).json()["status"], "expired");
+    service.admin().get(&record).await.is(404);
+    cluster.ground.assert_drained();
 }

@@ -3,6 +3,7 @@
 mod load;
 mod node;
 mod report;
+mod rest;
 mod stage;
 mod tests;
 

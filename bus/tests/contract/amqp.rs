@@ -220,6 +220,29 @@ async fn what_a_cut_off_worker_held_goes_to_another_and_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_came_too_late_keeps_nothing() {
+    const LETTERS: usize = 20;
+    let vhost = Vhost::create().await;
+    let (proxy, slow) = cuttable(&vhost).await;
+    let worker = connect(&slow, "worker").await;
+    // An answer takes three seconds: that there is a consumer now is heard by a worker that has given it up.
+    proxy.delay(Duration::from_millis(1500));
+    let mut consumer = within(consume(&*worker, "worker", &[Lane::Dead], 1)).await;
+    proxy.restore();
+    let (_connection, channel) = channel(&vhost).await;
+    for _ in 0..LETTERS {
+        let options = BasicPublishOptions::default();
+        channel
+            .basic_publish("".into(), "penstock.dead".into(), options, b"?", <_>::default())
+            .await
+            .unwrap();
+    }
+    for _ in 0..LETTERS {
+        next(&mut consumer).await.receiver.ack().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_of_a_cut_off_gate_are_sent_again() {
     let vhost = Vhost::create().await;
     let (proxy, cuttable) = cuttable(&vhost).await;

@@ -82,6 +82,11 @@ impl Installation {
         let mut command = Command::new(&self.java);
         command.env("LOG_DIR", self.json_log());
         command.args(["-Xms512M", "-Xmx512M", "-XX:+UseG1GC"]);
+        if self.membership != Membership::Lone {
+            // Three of them, and all that uses them, share the cores: for the first minutes the optimizing compiler
+            // would take most of those. (A lone one is what benchmarks measure.)
+            command.arg("-XX:TieredStopAtLevel=1");
+        }
         command.arg(format!("@{home}/jvm.options"));
         command.arg(format!("-Djava.io.tmpdir={home}/tmp"));
         command.arg(format!("-Duser.home={home}"));

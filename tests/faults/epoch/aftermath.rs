@@ -9,7 +9,7 @@ use crate::{
     client::{Client, Request, Shared, answers},
     history::{Asked, Manner, Operation, Told},
 };
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use std::{
     sync::Arc,
     thread,
@@ -20,7 +20,8 @@ use std::{
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 /// A command that no worker finished waits in its queue for so long at most; and the broker counts with a delay.
 const EMPTY_WITHIN: Duration = Duration::from_secs(45);
-const COUNTED_EVERY: Duration = Duration::from_millis(1200);
+/// How often the broker counts the messages of quorum queues: what was empty for longer is empty.
+pub(crate) const COUNTED_EVERY: Duration = Duration::from_millis(1200);
 const INTERVAL: Duration = Duration::from_millis(50);
 
 impl Epoch<'_> {
@@ -89,8 +90,8 @@ impl Epoch<'_> {
         let end = Instant::now() + EMPTY_WITHIN;
         let mut empty_since = None;
         loop {
-            let messages = self.deployment.messages().unwrap_or(u64::MAX);
-            if messages == 0 {
+            let filled = self.deployment.filled();
+            if filled.as_ref().is_ok_and(Vec::is_empty) {
                 let since = *empty_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > COUNTED_EVERY {
                     return Ok(());
@@ -98,7 +99,10 @@ impl Epoch<'_> {
             } else {
                 empty_since = None;
             }
-            ensure!(Instant::now() < end, "{messages} messages are left behind, or are dead letters");
+            if Instant::now() > end {
+                let described = self.deployment.describe_queues().unwrap_or_default();
+                bail!("messages are left behind, or are dead letters: {filled:?}\n{described}");
+            }
             thread::sleep(INTERVAL);
         }
     }

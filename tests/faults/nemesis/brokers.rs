@@ -5,13 +5,19 @@ use super::{
     processes::{AWAY, BEYOND_DEADLINE},
 };
 use crate::{
-    deployment::{Deployment, VHOST, restart_together},
+    deployment::{Deployment, GATES, VHOST, together},
+    epoch::COUNTED_EVERY,
+    harness::Server,
     plan::Dice,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use std::time::{Duration, Instant};
+use testbed::RabbitMq;
 
 const WRITE_QUEUES: u64 = 16;
 const READ_QUEUES: u64 = 4;
+const DEFERRED: &str = "penstock.deferred.";
+const DRAINS_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) fn all() -> Vec<Fault> {
     vec![
@@ -24,13 +30,14 @@ pub(super) fn all() -> Vec<Fault> {
         Fault::new("broker-disk-alarm", Party::Brokers, 4, raise_disk_alarm),
         Fault::new("write-queue-deleted", Party::Brokers, AWAY, delete_write_queue),
         Fault::new("read-queue-deleted", Party::Brokers, AWAY, delete_read_queue),
+        Fault::new("deferred-queues-deleted", Party::All, AWAY, delete_deferred_queues),
     ]
 }
 
 fn kill_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let node = pick(dice, deployment.services.rabbitmq.len());
     deployment.services.rabbitmq[node].kill();
-    Ok(Box::new(move |deployment| deployment.services.rabbitmq[node].restart()))
+    Ok(Box::new(move |deployment| deployment.start_calmly(|services| services.rabbitmq[node].restart())))
 }
 
 fn freeze_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
@@ -46,23 +53,34 @@ fn kill_majority(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     victims.for_each(|(_, node)| node.kill());
     Ok(Box::new(move |deployment| {
         // One after the other: a node that meets another one half started may end (Mnesia: `negotiate_protocol`, noproc).
-        let nodes = deployment.services.rabbitmq.iter_mut().enumerate();
-        let mut victims = nodes.filter(|(node, _)| *node != survivor);
-        victims.try_for_each(|(_, node)| node.restart())
+        deployment.start_calmly(|services| {
+            let nodes = services.rabbitmq.iter_mut().enumerate();
+            let mut victims = nodes.filter(|(node, _)| *node != survivor);
+            victims.try_for_each(|(_, node)| node.restart())
+        })
     }))
 }
 
 fn kill_all(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     deployment.services.rabbitmq.iter_mut().for_each(|node| node.kill());
     Ok(Box::new(|deployment| {
-        restart_together(deployment.services.rabbitmq.iter_mut().map(|node| &mut **node))
+        deployment.start_calmly(|services| {
+            let restart = |node: &mut RabbitMq| {
+                // One that meets another one half started may end, see above; an orchestrator starts it again.
+                node.restart().or_else(|error| {
+                    eprintln!("a node of RabbitMQ is started again: {error:#}");
+                    node.restart()
+                })
+            };
+            together(&mut services.rabbitmq, restart)
+        })
     }))
 }
 
 fn restart_one_by_one(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
-    for node in &mut deployment.services.rabbitmq {
-        node.stop()?;
-        node.restart()?;
+    for number in 0..deployment.services.rabbitmq.len() {
+        deployment.services.rabbitmq[number].stop()?;
+        deployment.start_calmly(|services| services.rabbitmq[number].restart())?;
     }
     Ok(nothing_to_undo())
 }
@@ -90,6 +108,30 @@ fn delete_write_queue(deployment: &mut Deployment, dice: &mut Dice) -> Result<Un
 
 fn delete_read_queue(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     delete(deployment, &format!("penstock.read.{}", dice.roll(READ_QUEUES)))
+}
+
+/// They hold what was accepted, so gates stand still until they are empty; and workers, which would declare them again at
+/// once, are killed.
+fn delete_deferred_queues(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
+    deployment.excused.extend(0..GATES);
+    deployment.gates.iter_mut().for_each(Server::freeze);
+    let end = Instant::now() + DRAINS_WITHIN;
+    let mut empty_since = Instant::now();
+    while empty_since.elapsed() < COUNTED_EVERY {
+        if deployment.filled()?.iter().any(|queue| queue.name.starts_with(DEFERRED)) {
+            empty_since = Instant::now();
+        }
+        ensure!(Instant::now() < end, "deferred changes are not carried out");
+    }
+    deployment.workers.iter_mut().for_each(Server::kill);
+    for shard in 0..WRITE_QUEUES {
+        drop(delete(deployment, &format!("{DEFERRED}{shard}"))?);
+    }
+    deployment.gates.iter_mut().for_each(|gate| gate.thaw());
+    Ok(Box::new(|deployment| {
+        deployment.workers.iter_mut().for_each(Server::restart);
+        Ok(())
+    }))
 }
 
 fn delete(deployment: &Deployment, queue: &str) -> Result<Undo> {

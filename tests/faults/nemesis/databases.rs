@@ -5,7 +5,7 @@ use super::{
     processes::{AWAY, BEYOND_DEADLINE},
 };
 use crate::{
-    deployment::{Deployment, restart_together},
+    deployment::{Deployment, together},
     plan::Dice,
 };
 use anyhow::Result;
@@ -52,9 +52,9 @@ fn kill_all(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     Ok(Box::new(|deployment| {
         // The seed first: a node that finds no other gives up, and nobody here starts it again.
         deployment.start_calmly(|services| {
-            let mut nodes = services.cassandra.iter_mut().map(|node| &mut **node);
-            nodes.next().map_or(Ok(()), testbed::Node::restart)?;
-            restart_together(nodes)
+            let Some((seed, others)) = services.cassandra.split_first_mut() else { return Ok(()) };
+            seed.restart()?;
+            together(others, |node| node.restart())
         })
     }))
 }

@@ -49,10 +49,22 @@ pub(crate) struct Told {
     pub(crate) requests: usize,
     /// What went wrong, in words, with the time since the load began.
     pub(crate) failures: Vec<(Duration, String)>,
-    /// Of any one client, the longest time between two good answers: of reads and of changes.
-    pub(crate) read_pause: Duration,
-    pub(crate) write_pause: Duration,
+    /// Of any one client of each edge, the longest time between two good answers.
+    pub(crate) pauses: Vec<Pause>,
     acknowledged: Vec<String>,
+}
+
+/// The longest times between two good answers: to reads, and to changes.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pause {
+    pub(crate) reads: Duration,
+    pub(crate) writes: Duration,
+}
+
+impl Pause {
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self { reads: self.reads.max(other.reads), writes: self.writes.max(other.writes) }
+    }
 }
 
 impl Load {
@@ -74,12 +86,11 @@ impl Load {
     pub(crate) fn stop(self) -> Result<(Told, usize)> {
         self.stopped.store(true, Ordering::Relaxed);
         let told = self.runtime.block_on(self.clients.join_all());
-        let mut all = Told::default();
+        let mut all = Told { pauses: vec![Pause::default(); self.records.edges.len()], ..Told::default() };
         for one in told {
             all.requests += one.requests;
             all.failures.extend(one.failures);
-            all.read_pause = all.read_pause.max(one.read_pause);
-            all.write_pause = all.write_pause.max(one.write_pause);
+            all.pauses.iter_mut().zip(one.pauses).for_each(|(pause, other)| *pause = pause.max(other));
             all.acknowledged.extend(one.acknowledged);
         }
         let present = self.runtime.block_on(self.records.list())?;
@@ -146,6 +157,7 @@ struct Worker {
     records: Records,
     number: usize,
     edge: usize,
+    pause: Pause,
     client: Option<Client>,
     failed_in_a_row: usize,
     began: Instant,
@@ -155,11 +167,12 @@ struct Worker {
 impl Worker {
     fn new(records: Records, number: usize) -> Self {
         let (edge, began) = (number % records.edges.len(), Instant::now());
-        Self { records, number, edge, client: None, failed_in_a_row: 0, began, told: Told::default() }
+        let pause = Pause::default();
+        Self { records, number, edge, pause, client: None, failed_in_a_row: 0, began, told: Told::default() }
     }
 
     async fn work(mut self, stopped: &AtomicBool) -> Told {
-        let (mut read, mut written) = (Instant::now(), Instant::now());
+        let (mut read, mut written, first) = (Instant::now(), Instant::now(), self.edge);
         for step in 0_u64.. {
             if stopped.load(Ordering::Relaxed) {
                 break;
@@ -167,16 +180,18 @@ impl Worker {
             let id = format!("{}-{step}", self.number);
             if self.ask(|this, client, url| this.say(client.put(url)).json(&json!({"step": step})), &id).await
             {
-                self.told.write_pause = self.told.write_pause.max(written.elapsed());
+                self.pause.writes = self.pause.writes.max(written.elapsed());
                 written = Instant::now();
                 self.told.acknowledged.push(id.clone());
                 if self.ask(|this, client, url| this.say(client.get(url)), &id).await {
-                    self.told.read_pause = self.told.read_pause.max(read.elapsed());
+                    self.pause.reads = self.pause.reads.max(read.elapsed());
                     read = Instant::now();
                 }
             }
         }
-        self.told.write_pause = self.told.write_pause.max(written.elapsed());
+        self.pause = self.pause.max(Pause { reads: read.elapsed(), writes: written.elapsed() });
+        self.told.pauses = vec![Pause::default(); self.records.edges.len()];
+        self.told.pauses[first] = self.pause;
         self.told
     }
 

@@ -27,6 +27,11 @@ impl Node {
         format!("node{}", self.number)
     }
 
+    /// The directory that is its log volume.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.socket.with_file_name("logs")
+    }
+
     /// The options that make docker speak to it.
     pub(crate) fn options(&self) -> [String; 2] {
         ["--host".to_owned(), format!("unix://{}", self.socket.display())]

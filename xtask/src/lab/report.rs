@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::load::Told;
+use super::load::{Pause, Told};
 use crate::faults::splice;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.md");
@@ -15,6 +15,8 @@ pub(crate) struct Measured {
     pub(crate) name: &'static str,
     pub(crate) told: Told,
     pub(crate) lost: usize,
+    /// The edge that went away with its machine, if one did: its clients had nobody to ask for a while.
+    pub(crate) gone: Option<usize>,
     /// How long it took until everything was as it was meant to be.
     pub(crate) took: Duration,
     /// What else is worth knowing.
@@ -22,17 +24,28 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// Of clients that began at an edge that stayed.
+    pub(crate) fn pause(&self) -> Pause {
+        let stayed = self.told.pauses.iter().enumerate().filter(|(edge, _)| Some(*edge) != self.gone);
+        stayed.fold(Pause::default(), |longest, (_, pause)| longest.max(*pause))
+    }
+
     fn row(&self) -> String {
+        let (pause, mut note) = (self.pause(), self.note.clone());
+        if let Some(gone) = self.gone.and_then(|edge| self.told.pauses.get(edge)) {
+            let longest = gone.reads.max(gone.writes).as_secs_f64();
+            note = format!("{note}; clients of its edge: {longest:.1} s");
+        }
         format!(
             "| {} | {} | {} | {} | {:.1} s | {:.1} s | {} s | {} |",
             self.name,
             self.told.requests,
             self.told.failures.len(),
             self.lost,
-            self.told.read_pause.as_secs_f64(),
-            self.told.write_pause.as_secs_f64(),
+            pause.reads.as_secs_f64(),
+            pause.writes.as_secs_f64(),
             self.took.as_secs(),
-            self.note,
+            note,
         )
     }
 

@@ -1,5 +1,9 @@
-//! What the lab does to the stack while clients are at work. Each test leaves the stack as it found it.
+//! What the lab does to the stack while clients are at work. Each test leaves the stack as it found it, but for those that
+//! let Cassandra grow.
 
+mod databases;
+mod fences;
+mod logs;
 mod nodes;
 mod processes;
 mod scale;
@@ -34,6 +38,8 @@ struct Test {
     is_short: bool,
     act: fn(&Lab) -> Result<String>,
     promise: Promise,
+    /// Which edge goes away with its machine.
+    gone: Option<usize>,
 }
 
 /// What clients may notice. That nothing acknowledged is lost holds always.
@@ -46,20 +52,27 @@ enum Promise {
 }
 
 const fn unnoticed(name: &'static str, act: fn(&Lab) -> Result<String>) -> Test {
-    Test { name, is_short: true, act, promise: Promise::Unnoticed }
+    Test { name, is_short: true, act, promise: Promise::Unnoticed, gone: None }
 }
 
 const fn paused(name: &'static str, reads: u64, writes: u64, act: fn(&Lab) -> Result<String>) -> Test {
     let promise = Promise::Pause { reads: Duration::from_secs(reads), writes: Duration::from_secs(writes) };
-    Test { name, is_short: true, act, promise }
+    Test { name, is_short: true, act, promise, gone: None }
 }
 
 const fn long(test: Test) -> Test {
     Test { is_short: false, ..test }
 }
 
-const TESTS: [Test; 15] = [
+/// With the third node, which [`nodes`] takes.
+const fn without_an_edge(test: Test) -> Test {
+    Test { gone: Some(2), ..test }
+}
+
+const TESTS: [Test; 21] = [
     unnoticed("nothing", |_| Ok(String::new())),
+    unnoticed("fences", fences::hold),
+    unnoticed("databases-saved", databases::saved),
     unnoticed("gate-updated", updates::gate),
     unnoticed("worker-updated", updates::worker),
     unnoticed("gate-updated-to-a-bad-one", updates::bad_gate),
@@ -68,12 +81,17 @@ const TESTS: [Test; 15] = [
     unnoticed("gates-scaled", scale::gates),
     unnoticed("worker-killed", processes::worker),
     paused("gate-killed", 5, 5, processes::gate),
-    paused("node-killed", 5, 15, nodes::killed),
-    paused("leader-killed", 5, 15, nodes::leader_killed),
-    long(paused("node-cut", 5, 15, nodes::cut)),
+    paused("containers-removed", 5, 5, logs::outlive),
+    without_an_edge(paused("node-killed", 5, 5, nodes::killed)),
+    without_an_edge(paused("leader-killed", 5, 5, nodes::leader_killed)),
+    without_an_edge(long(paused("node-cut", 2, 15, nodes::cut))),
     long(paused("brokers-restarted", 15, 15, processes::brokers)),
     long(unnoticed("gate-updated-fifty-times", updates::gate_fifty_times)),
     long(paused("databases-restarted", 15, 60, processes::databases)),
+    long(unnoticed("workers-four-times", scale::four_times)),
+    // What changes the stack for good comes last.
+    long(paused("cassandra-grown", 5, 15, databases::grown)),
+    long(paused("cassandra-killed", 5, 5, databases::killed)),
 ];
 
 /// Runs tests on the lab, which is started if need be.
@@ -126,7 +144,7 @@ fn measure(lab: &Lab, test: &Test) -> Result<Measured> {
     let took = began.elapsed();
     std::thread::sleep(CALM);
     let (told, lost) = load.stop()?;
-    Ok(Measured { name: test.name, told, lost, took, note: acted? })
+    Ok(Measured { name: test.name, told, lost, gone: test.gone, took, note: acted? })
 }
 
 impl Promise {
@@ -137,8 +155,9 @@ impl Promise {
         match self {
             Self::Unnoticed => ensure!(told.failures.is_empty(), "{} requests failed", told.failures.len()),
             Self::Pause { reads, writes } => {
-                ensure!(told.read_pause <= reads, "no read was answered for {:?}", told.read_pause);
-                ensure!(told.write_pause <= writes, "no change was acknowledged for {:?}", told.write_pause);
+                let pause = measured.pause();
+                ensure!(pause.reads <= reads, "no read was answered for {:?}", pause.reads);
+                ensure!(pause.writes <= writes, "no change was acknowledged for {:?}", pause.writes);
             }
         }
         Ok(())

@@ -58,10 +58,9 @@ impl Shard {
             let Some(link) = cancel.run_until_cancelled(self.consumption.wires.links.wait()).await else {
                 return;
             };
-            // A driver that has just lost its connection may never answer, nor may a queue without a leader.
-            let establishing = timeout(ANSWERED_WITHIN, self.establish(&link));
-            let established = link.lost.run_until_cancelled(establishing).await;
-            match established.unwrap_or(Ok(Err(LinkError::Silent))).unwrap_or(Err(LinkError::Silent)) {
+            // A driver that has just lost its connection may never answer.
+            let established = link.lost.run_until_cancelled(self.establish(&link)).await;
+            match established.unwrap_or(Err(LinkError::Silent)) {
                 Ok((channel, consumer)) => {
                     backoff = delays.build();
                     self.fault = None;
@@ -88,17 +87,32 @@ impl Shard {
     /// The link has declared the queue, but it may have been deleted since.
     async fn establish(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
         match self.consume(link).await {
-            Err(error) if error.is_amqp_soft_error() => {
+            Err(LinkError::Lapin(error)) if error.is_amqp_soft_error() => {
                 let (channel, options) = (link.consuming_channel().await?, topology::declare_options());
-                link::declare_one(&channel, self.queue.to_string(), options, self.queue.arguments()).await?;
-                Ok(self.consume(link).await?)
+                let (queue, arguments) = (self.queue.to_string(), self.queue.arguments());
+                let declaring =
+                    timeout(ANSWERED_WITHIN, link::declare_one(&channel, queue, options, arguments));
+                declaring.await.map_err(|_| LinkError::Silent)??;
+                self.consume(link).await
             }
-            consumer => Ok(consumer?),
+            consumer => consumer,
         }
     }
 
-    async fn consume(&self, link: &Link) -> lapin::Result<(Channel, lapin::Consumer)> {
+    /// A queue without a leader may not answer. It may do so later, and give what it holds to a consumer that nobody
+    /// waits for any more; and the driver keeps the channel of such a one open for ever. So it is closed here.
+    async fn consume(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
         let channel = link.consuming_channel().await?;
+        let Ok(begun) = timeout(ANSWERED_WITHIN, self.begin(&channel)).await else {
+            let lost = link.lost.clone();
+            let closing = async move { channel.close(200, "no answer in time".into()).await };
+            self.consumption.tasks.spawn(lost.run_until_cancelled_owned(closing));
+            return Err(LinkError::Silent);
+        };
+        Ok((channel, begun?))
+    }
+
+    async fn begin(&self, channel: &Channel) -> lapin::Result<lapin::Consumer> {
         channel.basic_qos(self.consumption.prefetch, BasicQosOptions::default()).await?;
         let mut arguments = FieldTable::default();
         if self.queue.lane.is_exclusive() {
@@ -107,8 +121,7 @@ impl Shard {
         }
         let tag = ShortString::from(format!("{} {}", self.consumption.worker, uuid::Uuid::now_v7()));
         let (queue, options) = (self.queue.to_string().into(), BasicConsumeOptions::default());
-        let consumer = channel.basic_consume(queue, tag, options, arguments).await?;
-        Ok((channel, consumer))
+        channel.basic_consume(queue, tag, options, arguments).await
     }
 
     /// Hands out what comes, until the consumer ends or is cancelled.

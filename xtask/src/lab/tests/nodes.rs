@@ -2,14 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
 
 use super::Lab;
-use crate::lab::node::{Node, wait_for};
+use crate::lab::{
+    node::{Node, wait_for},
+    rest::Rest,
+};
 
 /// The swarm gives a silent node up, and starts its tasks elsewhere.
 const NOTICED_WITHIN: Duration = Duration::from_mins(2);
 const BACK_WITHIN: Duration = Duration::from_mins(8);
+const KEPT_WITHIN: Duration = Duration::from_secs(30);
+const LOGGED_WITHIN: Duration = Duration::from_secs(10);
+/// At most. A third of them is answered by each node's gate.
+const LOG_INS: u32 = 30;
 
 /// All processes of node 3 at once: neither the leader, nor a node with Cassandra.
 pub(super) fn killed(lab: &Lab) -> Result<String> {
@@ -50,14 +59,58 @@ pub(super) fn leader_killed(lab: &Lab) -> Result<String> {
 
 fn lose(lab: &Lab, node: &Node, how: &str, back: &str) -> Result<String> {
     let number = node.number.to_string();
+    let session = log_in_on(lab, node)?;
     let began = Instant::now();
     lab.script("lab.sh", &[how, &number])?;
+    let kept = is_kept(lab, node, &session);
     let ended = elsewhere(lab, node);
     let elapsed = began.elapsed();
     lab.script("lab.sh", &[back, &number])?;
     ended?;
+    let kept = kept?.as_secs_f64();
     lab.settle(BACK_WITHIN)?;
-    Ok(format!("gates and workers all there again, on two nodes, after {} s", elapsed.as_secs()))
+    let elapsed = elapsed.as_secs();
+    Ok(format!(
+        "session used elsewhere after {kept:.1} s; all gates and workers, on two nodes, after {elapsed} s"
+    ))
+}
+
+/// A session that a gate on this node opened.
+fn log_in_on(lab: &Lab, node: &Node) -> Result<Rest> {
+    let password = lab.secret("admin_password")?;
+    for _ in 0..LOG_INS {
+        let session = Rest::log_in(&node.edge(), &password)?;
+        let mut is_here = false;
+        // Its line is written a moment after its answer.
+        let looked = wait_for("the log-in's line", LOGGED_WITHIN, || {
+            let here =
+                |node: &Node| Ok::<_, anyhow::Error>(super::logs::mentions(node, &session.logged_in_by)?);
+            is_here = here(node)?;
+            Ok(is_here || lab.nodes().iter().any(|node| here(node).unwrap_or(false)))
+        });
+        looked?;
+        if is_here {
+            return Ok(session);
+        }
+    }
+    bail!("of {LOG_INS} sessions none was opened by a gate on {}", node.name())
+}
+
+/// How long it takes until another gate takes the session. It must not say that there is none.
+fn is_kept(lab: &Lab, lost: &Node, session: &Rest) -> Result<Duration> {
+    let other = lab.nodes().into_iter().find(|node| node.number != lost.number).context("no node is left")?;
+    let mut refused = None;
+    let kept = wait_for("the session is used at another gate", KEPT_WITHIN, || {
+        let (status, answer) =
+            session.ask(Method::GET, &format!("{}/v1/session", other.edge()), &[], &Value::Null)?;
+        if status == StatusCode::UNAUTHORIZED {
+            refused = Some(answer);
+            return Ok(true);
+        }
+        Ok(status.is_success())
+    })?;
+    ensure!(refused.is_none(), "the session was lost with its gate: {refused:?}");
+    Ok(kept)
 }
 
 /// Until gates and workers are all there, on the nodes that are left.
