@@ -1,6 +1,6 @@
 #!/bin/sh
 # A real three-node Docker Swarm on one machine: a network namespace, a PID namespace and a dockerd for each node, on a
-# bridge of their own. Needs root, and Debian's docker.io, iproute2 and iptables.
+# bridge of their own. Needs root, and Debian's docker.io, iproute2, iptables and dnsmasq-base.
 # usage: lab.sh up | down | start N | kill N | cut N | mend N | pid N
 # All state is in $LAB. Nodes are 10.77.0.1 to 10.77.0.3; this machine is 10.77.0.254.
 # There is no image registry, and no virtual IPs where the kernel has no IPVS: images are loaded into each node, services
@@ -42,6 +42,9 @@ up)
     ip addr add 10.77.0.254/24 dev br-lab
     ip link set br-lab up
     iptables -I FORWARD -i br-lab -o br-lab -j ACCEPT
+    # The name server of the machines knows no name, and says so at once. Docker asks it for each name that no container has.
+    dnsmasq --conf-file=/dev/null --no-resolv --no-hosts --address=/#/ --bind-interfaces --listen-address=10.77.0.254 \
+        --user=root --pid-file="$LAB/dnsmasq.pid"
     for n in 1 2 3; do
         ip netns add lab$n
         ip link add lab$n type veth peer name eth0 netns lab$n
@@ -64,6 +67,10 @@ down)
         # Directories of containers that are gone; the kernel may need a moment.
         find /sys/fs/cgroup -depth -type d -path "*/penstock-lab-$n*" -exec rmdir {} + 2> /dev/null || true
     done
+    if [ -f "$LAB/dnsmasq.pid" ]; then
+        kill "$(cat "$LAB/dnsmasq.pid")" 2> /dev/null || true
+        rm -f "$LAB/dnsmasq.pid"
+    fi
     while iptables -D FORWARD -i br-lab -o br-lab -j ACCEPT 2> /dev/null; do :; done
     ip link del br-lab 2> /dev/null || true
     rm -rf "$LAB"/node? "$LAB"/secrets

@@ -7,9 +7,9 @@ directory=$1 number=$2
 home=$directory/node$number
 mkdir -p "$home" "$home/logs"
 chmod 1777 "$home/logs"
-# A name server that refuses at once: no registry is waited for.
-echo 'nameserver 127.0.0.1' > "$home/resolv.conf"
-rm -f "$home/docker.pid"
+echo 'nameserver 10.77.0.254' > "$home/resolv.conf"
+# Numbers of processes begin anew in each namespace: what is noted there may be another one.
+rm -f "$home/docker.pid" "$home/exec/containerd/containerd.pid"
 exec nsenter --net=/var/run/netns/lab$number unshare --mount --uts --pid --fork --kill-child --mount-proc sh -euc "
     hostname node$number
     mount --bind $home/resolv.conf /etc/resolv.conf

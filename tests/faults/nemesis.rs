@@ -77,7 +77,7 @@ pub(crate) fn all() -> Vec<Fault> {
 
 /// The short version: each kind of party killed, frozen or cut, and every failpoint.
 pub(crate) fn short() -> Vec<Fault> {
-    const SHORT: [&str; 14] = [
+    const SHORT: [&str; 13] = [
         "gate-killed",
         "worker-killed",
         "worker-frozen",
@@ -86,7 +86,6 @@ pub(crate) fn short() -> Vec<Fault> {
         "worker-dies-after-reply",
         "worker-dies-before-ack",
         "broker-frozen",
-        "broker-majority-killed",
         "write-queue-deleted",
         "cassandra-killed",
         "cassandra-frozen",

@@ -13,10 +13,6 @@ const ENTER: &str = include_str!("../../rabbitmq/enter.sh");
 /// How it logs: as in the cluster.
 const LOGS: &str = include_str!("../../../rabbitmq/conf.d/30-logs.conf");
 
-/// All that RabbitMQ 4.0 knows, as in the cluster: with Khepri in the place of Mnesia (`docs/decisions.md`, 22).
-const FEATURE_FLAGS: &str = "detailed_queues_endpoint,khepri_db,message_containers_deaths_v2,\
-                             quorum_queue_non_voters,rabbit_exchange_type_local_random,rabbitmq_4.0.0,stream_filtering";
-
 /// What a process in the Debian root needs.
 #[derive(Clone, Debug)]
 pub(super) struct Installation {
@@ -118,7 +114,6 @@ impl Settings<'_> {
             ("RABBITMQ_MNESIA_BASE", "/mnt/data".to_owned()),
             ("RABBITMQ_LOG_BASE", "/mnt/log".to_owned()),
             ("RABBITMQ_DIST_PORT", self.distribution.to_string()),
-            ("RABBITMQ_FEATURE_FLAGS", FEATURE_FLAGS.to_owned()),
             // Makes the start script become the Erlang VM instead of its parent.
             ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
         ]

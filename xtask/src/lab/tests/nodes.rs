@@ -47,8 +47,9 @@ pub(super) fn leader_killed(lab: &Lab) -> Result<String> {
                     lab.node(3).docker(&["node", "inspect", "--format", "{{.Spec.Role}}", &node.name()])?;
                 Ok(shown.trim() == "worker" && node.docker(&["node", "ls"]).is_err())
             })?;
-            lab.node(3).docker(&["node", "promote", &node.name()])?;
             wait_for("the node is a manager again", NOTICED_WITHIN, || {
+                // Refused ("update out of sequence") where the swarm itself has just changed what it knows of the node.
+                lab.node(3).docker(&["node", "promote", &node.name()])?;
                 Ok(node.docker(&["node", "ls"]).is_ok())
             })?;
         }
@@ -75,11 +76,20 @@ fn lose(lab: &Lab, node: &Node, how: &str, back: &str) -> Result<String> {
     ))
 }
 
-/// A session that a gate on this node opened.
+/// A session that a gate on this node opened. A node that was away before has no gate until the next update.
 fn log_in_on(lab: &Lab, node: &Node) -> Result<Rest> {
+    if node.containers("gate")?.is_empty() {
+        lab.node(1).docker(&["service", "update", "--force", "--quiet", "penstock_gate"])?;
+        lab.settle(BACK_WITHIN)?;
+    }
     let password = lab.secret("admin_password")?;
     for _ in 0..LOG_INS {
-        let session = Rest::log_in(&node.edge(), &password)?;
+        let mut session = None;
+        wait_for("a session", LOGGED_WITHIN, || {
+            session = Some(Rest::log_in(&node.edge(), &password)?);
+            Ok(true)
+        })?;
+        let session = session.context("just opened")?;
         let mut is_here = false;
         // Its line is written a moment after its answer.
         let looked = wait_for("the log-in's line", LOGGED_WITHIN, || {
