@@ -99,8 +99,8 @@ fn search(nodes: &[Node], trace: &str) -> Result<Vec<Value>> {
         let client = reqwest::Client::builder().no_proxy().build()?;
         for node in nodes {
             for lines in written(node)?.chunks(5000) {
-                let body: String =
-                    lines.iter().map(|line| format!("{{\"create\":{{}}}}\n{line}\n")).collect();
+                let lines = lines.iter().map(|line| format!("{{\"create\":{{}}}}\n{line}\n"));
+                let body = lines.collect::<Vec<_>>().concat();
                 let request = client.post(format!("{url}/{STREAM}/_bulk?refresh=true"));
                 let answer = request.header("content-type", "application/x-ndjson").body(body).send().await?;
                 let answer: Value = answer.error_for_status()?.json().await?;
