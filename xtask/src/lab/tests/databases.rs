@@ -12,18 +12,20 @@ const JOINED_WITHIN: Duration = Duration::from_mins(10);
 
 /// From two nodes and no failure tolerated to three and one, by the words of docs/operations.md. There is no way back.
 pub(super) fn grown(lab: &Lab) -> Result<String> {
-    ensure!(up(&lab.node(1))? == 2, "there are not two nodes of Cassandra");
     lab.script("deploy.sh", &["block", "grow-label"])?;
     let joined = wait_for("three nodes of Cassandra are UN", JOINED_WITHIN, || Ok(up(&lab.node(1))? == 3))?;
     lab.settle(WHOLE_WITHIN)?;
+    repair(lab)?;
     lab.script("deploy.sh", &["block", "grow-copies"])?;
-    for node in ["1", "2", "3"] {
-        lab.script("deploy.sh", &["block", "repair", node])?;
-    }
+    repair(lab)?;
     lab.script("deploy.sh", &["block", "grow-tolerance"])?;
     lab.settle(WHOLE_WITHIN)?;
     lab.script("deploy.sh", &["block", "doctor"])?;
     Ok(format!("joined after {} s, three copies, one failure tolerated", joined.as_secs()))
+}
+
+fn repair(lab: &Lab) -> Result<()> {
+    ["1", "2", "3"].iter().try_for_each(|node| lab.script("deploy.sh", &["block", "repair", node]))
 }
 
 /// One of three.
