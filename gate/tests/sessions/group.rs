@@ -70,6 +70,8 @@ async fn a_session_is_found_at_the_new_primary_by_who_was_connected_to_the_old_o
     let sessions = redis_at(&ground.group.url());
     let now = start();
     let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
+    // A log-in does not wait for the replicas; one that they have not got yet ends with its server.
+    let (ground, ()) = ground.with(|group| group.replicate().unwrap()).await;
     let first = ground.group.primary().unwrap();
     let (ground, second) = ground.with(|group| group.fail_over().unwrap()).await;
     assert_ne!(first, second);

@@ -163,9 +163,25 @@ impl RedisGroup {
             })
     }
 
+    /// Waits until both replicas have what the primary has now: it does not wait for them itself.
+    pub fn replicate(&self) -> Result<()> {
+        let mut goal = None;
+        wait("replicas that have everything", || {
+            let told = self.replication().unwrap_or_default();
+            let Some(now) = offset(&told, "master_repl_offset:") else { return false };
+            let goal = *goal.get_or_insert(now);
+            let replicas = told.lines().filter(|line| line.starts_with("slave"));
+            replicas.filter(|line| offset(line, "offset=") >= Some(goal)).count() == self.servers.len() - 1
+        })
+    }
+
+    fn replication(&self) -> Option<String> {
+        Some(self.servers[self.primary()?].ask(&["INFO", "replication"]).ok()?.concat())
+    }
+
     fn is_settled(&self) -> Option<bool> {
         let primary = self.primary()?;
-        let online = self.servers[primary].ask(&["INFO", "replication"]).ok()?.concat();
+        let online = self.replication()?;
         let known = self.sentinels.iter().all(|sentinel| {
             let Ok(state) = sentinel.ask(&["SENTINEL", "MASTER", Self::NAME]) else { return false };
             let says = |field: &str, value: &str| state.chunks(2).any(|pair| pair == [field, value]);
@@ -203,4 +219,10 @@ fn wait(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
         thread::sleep(INTERVAL);
     }
     Ok(())
+}
+
+/// The number after a word of `INFO replication`.
+fn offset(told: &str, word: &str) -> Option<u64> {
+    let digits = told.split(word).nth(1)?;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
