@@ -170,8 +170,7 @@ impl RedisGroup {
             let told = self.replication().unwrap_or_default();
             let Some(now) = offset(&told, "master_repl_offset:") else { return false };
             let goal = *goal.get_or_insert(now);
-            let replicas = told.lines().filter(|line| line.starts_with("slave"));
-            replicas.filter(|line| offset(line, "offset=") >= Some(goal)).count() == self.servers.len() - 1
+            have(&told, goal)
         })
     }
 
@@ -181,7 +180,7 @@ impl RedisGroup {
 
     fn is_settled(&self) -> Option<bool> {
         let primary = self.primary()?;
-        let online = self.replication()?;
+        let told = self.replication()?;
         let known = self.sentinels.iter().all(|sentinel| {
             let Ok(state) = sentinel.ask(&["SENTINEL", "MASTER", Self::NAME]) else { return false };
             let says = |field: &str, value: &str| state.chunks(2).any(|pair| pair == [field, value]);
@@ -190,7 +189,8 @@ impl RedisGroup {
                 && says("num-slaves", "2")
                 && says("num-other-sentinels", "2")
         });
-        Some(known && online.contains("min_slaves_good_slaves:2"))
+        // A replica counts as good before it has acknowledged its copy; until then it is sent nothing.
+        Some(known && told.contains("min_slaves_good_slaves:2") && have(&told, 1))
     }
 
     fn named_by(&self, sentinel: &Redis) -> Option<usize> {
@@ -219,6 +219,12 @@ fn wait(what: &str, mut condition: impl FnMut() -> bool) -> Result<()> {
         thread::sleep(INTERVAL);
     }
     Ok(())
+}
+
+/// Whether all replicas have acknowledged so much, as `INFO replication` tells.
+fn have(told: &str, goal: u64) -> bool {
+    let replicas = told.lines().filter(|line| line.starts_with("slave"));
+    replicas.filter(|line| offset(line, "offset=") >= Some(goal)).count() == NODES - 1
 }
 
 /// The number after a word of `INFO replication`.
