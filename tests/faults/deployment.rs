@@ -9,7 +9,7 @@ use crate::{
     harness::{Ready, Server, Stage, binary},
     table::Database,
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clock::Clock;
 pub(crate) use services::Services;
 use std::{
@@ -18,7 +18,7 @@ use std::{
     process::Command,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use testbed::{Port, QueueInfo};
 use tokio::sync::watch;
@@ -60,6 +60,9 @@ pub(crate) type Extra = Vec<(String, String)>;
 /// The same, to be changed while the deployment runs.
 type Armed = Arc<Mutex<Extra>>;
 
+/// How often the broker counts the messages of quorum queues: what was empty for longer is empty.
+const COUNTED_EVERY: Duration = Duration::from_millis(1200);
+const INTERVAL: Duration = Duration::from_millis(50);
 /// Which failpoints of a process do what.
 const FAILPOINTS: &str = "FAILPOINTS";
 
@@ -124,7 +127,7 @@ impl Deployment {
     }
 
     /// Queues of commands, or of dead letters, that hold messages.
-    pub(crate) fn filled(&self) -> Result<Vec<QueueInfo>> {
+    fn filled(&self) -> Result<Vec<QueueInfo>> {
         let mut queues = self.services.broker().queues(VHOST)?;
         queues.retain(|queue| {
             !queue.name.starts_with("penstock.reply.") && queue.messages.max(queue.ready) > 0
@@ -132,8 +135,30 @@ impl Deployment {
         Ok(queues)
     }
 
+    /// Waits until no queue that matters holds a message.
+    pub(crate) fn drain(&self, matters: impl Fn(&QueueInfo) -> bool, within: Duration) -> Result<()> {
+        let end = Instant::now() + within;
+        let mut empty_since = None;
+        loop {
+            let filled = self.filled();
+            if filled.as_ref().is_ok_and(|queues| !queues.iter().any(&matters)) {
+                let since = *empty_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > COUNTED_EVERY {
+                    return Ok(());
+                }
+            } else {
+                empty_since = None;
+            }
+            if Instant::now() > end {
+                let described = self.describe_queues().unwrap_or_default();
+                bail!("messages are left behind, or are dead letters: {filled:?}\n{described}");
+            }
+            thread::sleep(INTERVAL);
+        }
+    }
+
     /// What each node of RabbitMQ knows about those queues, for people.
-    pub(crate) fn describe_queues(&self) -> Result<String> {
+    fn describe_queues(&self) -> Result<String> {
         let columns =
             "name type state leader members online messages_ready messages_unacknowledged consumers";
         let asked: Vec<&str> =

@@ -14,7 +14,6 @@ use crate::{
     report::Measured,
     stalls::Stalls,
 };
-pub(crate) use aftermath::COUNTED_EVERY;
 use anyhow::{Context, Result, ensure};
 use gathered::Gathered;
 use std::{

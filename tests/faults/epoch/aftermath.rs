@@ -9,10 +9,9 @@ use crate::{
     client::{Client, Request, Shared, answers},
     history::{Asked, Manner, Operation, Told},
 };
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use std::{
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -20,8 +19,6 @@ use std::{
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 /// A command that no worker finished waits in its queue for so long at most; and the broker counts with a delay.
 const EMPTY_WITHIN: Duration = Duration::from_secs(45);
-/// How often the broker counts the messages of quorum queues: what was empty for longer is empty.
-pub(crate) const COUNTED_EVERY: Duration = Duration::from_millis(1200);
 const INTERVAL: Duration = Duration::from_millis(50);
 
 impl Epoch<'_> {
@@ -87,24 +84,7 @@ impl Epoch<'_> {
 
     /// Every command has come to its end when no queue holds one, and none has become a dead letter.
     pub(super) fn wait_for_empty_queues(&self) -> Result<()> {
-        let end = Instant::now() + EMPTY_WITHIN;
-        let mut empty_since = None;
-        loop {
-            let filled = self.deployment.filled();
-            if filled.as_ref().is_ok_and(Vec::is_empty) {
-                let since = *empty_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > COUNTED_EVERY {
-                    return Ok(());
-                }
-            } else {
-                empty_since = None;
-            }
-            if Instant::now() > end {
-                let described = self.deployment.describe_queues().unwrap_or_default();
-                bail!("messages are left behind, or are dead letters: {filled:?}\n{described}");
-            }
-            thread::sleep(INTERVAL);
-        }
+        self.deployment.drain(|_| true, EMPTY_WITHIN)
     }
 }
 

@@ -6,12 +6,11 @@ use super::{
 };
 use crate::{
     deployment::{Deployment, GATES, VHOST, together},
-    epoch::COUNTED_EVERY,
     harness::Server,
     plan::Dice,
 };
-use anyhow::{Context, Result, ensure};
-use std::time::{Duration, Instant};
+use anyhow::{Context, Result};
+use std::time::Duration;
 use testbed::RabbitMq;
 
 const WRITE_QUEUES: u64 = 16;
@@ -103,11 +102,13 @@ fn raise_disk_alarm(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo
 }
 
 fn delete_write_queue(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
-    delete(deployment, &format!("penstock.write.{}", dice.roll(WRITE_QUEUES)))
+    delete(deployment, &format!("penstock.write.{}", dice.roll(WRITE_QUEUES)))?;
+    Ok(nothing_to_undo())
 }
 
 fn delete_read_queue(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
-    delete(deployment, &format!("penstock.read.{}", dice.roll(READ_QUEUES)))
+    delete(deployment, &format!("penstock.read.{}", dice.roll(READ_QUEUES)))?;
+    Ok(nothing_to_undo())
 }
 
 /// They hold what was accepted, so gates stand still until they are empty; and workers, which would declare them again at
@@ -115,17 +116,10 @@ fn delete_read_queue(deployment: &mut Deployment, dice: &mut Dice) -> Result<Und
 fn delete_deferred_queues(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     deployment.excused.extend(0..GATES);
     deployment.gates.iter_mut().for_each(Server::freeze);
-    let end = Instant::now() + DRAINS_WITHIN;
-    let mut empty_since = Instant::now();
-    while empty_since.elapsed() < COUNTED_EVERY {
-        if deployment.filled()?.iter().any(|queue| queue.name.starts_with(DEFERRED)) {
-            empty_since = Instant::now();
-        }
-        ensure!(Instant::now() < end, "deferred changes are not carried out");
-    }
+    deployment.drain(|queue| queue.name.starts_with(DEFERRED), DRAINS_WITHIN)?;
     deployment.workers.iter_mut().for_each(Server::kill);
     for shard in 0..WRITE_QUEUES {
-        drop(delete(deployment, &format!("{DEFERRED}{shard}"))?);
+        delete(deployment, &format!("{DEFERRED}{shard}"))?;
     }
     deployment.gates.iter_mut().for_each(|gate| gate.thaw());
     Ok(Box::new(|deployment| {
@@ -134,8 +128,7 @@ fn delete_deferred_queues(deployment: &mut Deployment, _: &mut Dice) -> Result<U
     }))
 }
 
-fn delete(deployment: &Deployment, queue: &str) -> Result<Undo> {
+fn delete(deployment: &Deployment, queue: &str) -> Result<()> {
     let deleted = deployment.services.broker().delete(&format!("/api/queues/{VHOST}/{queue}"));
-    deleted.with_context(|| format!("deleting {queue}"))?;
-    Ok(nothing_to_undo())
+    deleted.map(drop).with_context(|| format!("deleting {queue}"))
 }

@@ -20,6 +20,8 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, task::JoinSet};
 
+use super::rest;
+
 /// Longer than the deadline of a request (10 s) and what a gate takes beyond it.
 const LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
@@ -61,7 +63,17 @@ pub(crate) struct Pause {
     pub(crate) writes: Duration,
 }
 
+impl Told {
+    fn of(edges: usize) -> Self {
+        Self { pauses: vec![Pause::default(); edges], ..Self::default() }
+    }
+}
+
 impl Pause {
+    fn noted(&mut self, reads: Duration, writes: Duration) {
+        *self = self.max(Self { reads, writes });
+    }
+
     pub(crate) fn max(self, other: Self) -> Self {
         Self { reads: self.reads.max(other.reads), writes: self.writes.max(other.writes) }
     }
@@ -86,7 +98,7 @@ impl Load {
     pub(crate) fn stop(self) -> Result<(Told, usize)> {
         self.stopped.store(true, Ordering::Relaxed);
         let told = self.runtime.block_on(self.clients.join_all());
-        let mut all = Told { pauses: vec![Pause::default(); self.records.edges.len()], ..Told::default() };
+        let mut all = Told::of(self.records.edges.len());
         for one in told {
             all.requests += one.requests;
             all.failures.extend(one.failures);
@@ -103,11 +115,7 @@ impl Records {
     /// A collection of its own.
     async fn open(edges: &[String], password: &str) -> Result<Self> {
         let (client, edge) = (client()?, edges.first().context("no edge")?);
-        let login = json!({"user": "admin", "password": password});
-        let answer =
-            client.post(format!("{edge}/v1/session")).json(&login).send().await?.error_for_status()?;
-        let session: Value = answer.json().await?;
-        let token = session["token"].as_str().context("no token")?.to_owned();
+        let (token, _) = rest::log_in(&client, edge, password).await?;
         let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
         let records = Self { edges: edges.to_vec(), token, collection: format!("lab-{stamp}") };
         let collection = format!("{edge}/v1/collections/{}", records.collection);
@@ -157,7 +165,6 @@ struct Worker {
     records: Records,
     number: usize,
     edge: usize,
-    pause: Pause,
     client: Option<Client>,
     failed_in_a_row: usize,
     began: Instant,
@@ -167,8 +174,8 @@ struct Worker {
 impl Worker {
     fn new(records: Records, number: usize) -> Self {
         let (edge, began) = (number % records.edges.len(), Instant::now());
-        let pause = Pause::default();
-        Self { records, number, edge, pause, client: None, failed_in_a_row: 0, began, told: Told::default() }
+        let told = Told::of(records.edges.len());
+        Self { records, number, edge, client: None, failed_in_a_row: 0, began, told }
     }
 
     async fn work(mut self, stopped: &AtomicBool) -> Told {
@@ -180,18 +187,16 @@ impl Worker {
             let id = format!("{}-{step}", self.number);
             if self.ask(|this, client, url| this.say(client.put(url)).json(&json!({"step": step})), &id).await
             {
-                self.pause.writes = self.pause.writes.max(written.elapsed());
+                self.told.pauses[first].noted(Duration::ZERO, written.elapsed());
                 written = Instant::now();
                 self.told.acknowledged.push(id.clone());
                 if self.ask(|this, client, url| this.say(client.get(url)), &id).await {
-                    self.pause.reads = self.pause.reads.max(read.elapsed());
+                    self.told.pauses[first].noted(read.elapsed(), Duration::ZERO);
                     read = Instant::now();
                 }
             }
         }
-        self.pause = self.pause.max(Pause { reads: read.elapsed(), writes: written.elapsed() });
-        self.told.pauses = vec![Pause::default(); self.records.edges.len()];
-        self.told.pauses[first] = self.pause;
+        self.told.pauses[first].noted(read.elapsed(), written.elapsed());
         self.told
     }
 

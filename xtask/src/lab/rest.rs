@@ -8,6 +8,15 @@ use tokio::runtime::{Builder, Runtime};
 
 const LIMIT: Duration = Duration::from_secs(15);
 
+/// Logs the administrator in: the token, and the `Request-Id` of the log-in.
+pub(super) async fn log_in(client: &Client, edge: &str, password: &str) -> Result<(String, String)> {
+    let login = json!({"user": "admin", "password": password});
+    let answer = client.post(format!("{edge}/v1/session")).json(&login).send().await?.error_for_status()?;
+    let id = answer.headers().get("request-id").context("no Request-Id")?.to_str()?.to_owned();
+    let session: Value = answer.json().await?;
+    Ok((session["token"].as_str().context("no token")?.to_owned(), id))
+}
+
 /// The administrator's session, wherever it is used.
 pub(crate) struct Rest {
     runtime: Runtime,
@@ -23,14 +32,7 @@ impl Rest {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         // Each request over a connection of its own, so that the edge chooses a gate each time.
         let client = Client::builder().timeout(LIMIT).no_proxy().pool_max_idle_per_host(0).build()?;
-        let (session, logged_in_by) = runtime.block_on(async {
-            let login = json!({"user": "admin", "password": password});
-            let answer = client.post(format!("{edge}/v1/session")).json(&login).send().await?;
-            let answer = answer.error_for_status()?;
-            let id = answer.headers().get("request-id").context("no Request-Id")?.to_str()?.to_owned();
-            Ok::<_, anyhow::Error>((answer.json::<Value>().await?, id))
-        })?;
-        let token = session["token"].as_str().context("no token")?.to_owned();
+        let (token, logged_in_by) = runtime.block_on(log_in(&client, edge, password))?;
         Ok(Self { runtime, client, token, logged_in_by })
     }
 

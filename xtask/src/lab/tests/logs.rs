@@ -3,7 +3,7 @@
 //! Logstash's image cannot be had here: a bulk request made of the files of the nodes' log volumes stands in for it.
 //! Elasticsearch is a real one, on this machine.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -117,7 +117,7 @@ fn search(nodes: &[Node], trace: &str) -> Result<Vec<Value>> {
 
 /// As the one-shot service of the stack does.
 fn load(url: &str) -> Result<()> {
-    let status = Command::new("sh").arg(Path::new(LOADER)).env("ELASTICSEARCH_URL", url).status()?;
+    let status = Command::new("sh").arg(LOADER).env("ELASTICSEARCH_URL", url).status()?;
     ensure!(status.success(), "{LOADER} failed");
     Ok(())
 }
