@@ -119,6 +119,6 @@ async fn what_nobody_confirmed_is_settled_by_whoever_asks_first(stage: Stage) {
         assert!(Instant::now() < end, "{}", answer.told());
     };
     assert_eq!(answer.is(200).json()["status"], "expired");
-    service.admin().get(&record).await.is(404);
+    service.admin_at(1).get(&record).await.is(404);
     cluster.ground.assert_drained();
 }
