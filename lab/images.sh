@@ -4,6 +4,7 @@
 #        images.sh services RABBITMQ JARS OUT     RabbitMQ from a Debian root, and one image of Cassandra, Redis and HAProxy
 # Needs root: files in images belong to their users.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin
 here=$(dirname "$(realpath "$0")")
 
 # Copies a program, without its symbols, and the libraries that it is linked with.

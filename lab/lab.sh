@@ -6,6 +6,7 @@
 # There is no image registry, and no virtual IPs where the kernel has no IPVS: images are loaded into each node, services
 # are found by DNS (dnsrr), and ports are the nodes' own (mode: host).
 set -eu
+PATH=$PATH:/usr/sbin:/sbin
 here=$(dirname "$(realpath "$0")")
 : "${LAB:?is the directory for the state of the lab}"
 mkdir -p "$LAB"
@@ -55,9 +56,10 @@ up)
         ip -n lab$n route add default via 10.77.0.254
         start $n
     done
-    docker 1 swarm init --advertise-addr 10.77.0.1 --task-history-limit 2 > /dev/null
-    token=$(docker 1 swarm join-token -q manager)
-    for n in 2 3; do docker $n swarm join --token "$token" --advertise-addr 10.77.0.$n 10.77.0.1:2377 > /dev/null; done
+    # The third one leads, as it is the one that can be taken away: Cassandra is on the others.
+    docker 3 swarm init --advertise-addr 10.77.0.3 --task-history-limit 2 > /dev/null
+    token=$(docker 3 swarm join-token -q manager)
+    for n in 1 2; do docker $n swarm join --token "$token" --advertise-addr 10.77.0.$n 10.77.0.3:2377 > /dev/null; done
     ;;
 down)
     for n in 1 2 3; do plug $n; done

@@ -155,7 +155,7 @@ pub enum BusError {
     /// No connection: the command was not sent.
     #[error("no connection to the message broker: {0}")]
     Unreachable(String),
-    /// The broker has no such queue: the command was not kept.
+    /// The broker has no such queue, or nothing leads to it: the command was not kept.
     #[error("the message broker has no queue {0}")]
     Unroutable(String),
     /// The broker refused the command: the queue is full, or an alarm blocks publishers.

@@ -3,7 +3,7 @@
 //! A worker sees arguments of queues through AMQP (a declaration of another kind is refused with 406), but no policies:
 //! those only the management API tells.
 
-use crate::topology;
+use crate::topology::{self, COMMANDS, Declaration};
 use lapin::types::AMQPValue;
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
@@ -76,6 +76,12 @@ struct Queue {
     policy: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+struct Binding {
+    destination: String,
+    routing_key: String,
+}
+
 impl Management {
     /// Of the broker at `url` (`http://host:15672`), about one vhost.
     ///
@@ -117,7 +123,15 @@ impl Management {
         let policies =
             self.request(Method::GET, &format!("/api/policies/{vhost}"), None).await?.json().await?;
         let queues = self.request(Method::GET, &format!("/api/queues/{vhost}"), None).await?.json().await?;
+        let path = format!("/api/exchanges/{vhost}/{COMMANDS}/bindings/source");
+        let bindings = match self.request(Method::GET, &path, None).await {
+            Ok(answer) => answer.json().await?,
+            // No such exchange.
+            Err(ManagementError::Refused { status: StatusCode::NOT_FOUND, .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
         let mut compared = compare_policies(&shipped()?, policies);
+        compared.push(compare_bindings(&bindings));
         compared.extend(compare_queues(queues));
         Ok(compared)
     }
@@ -207,17 +221,29 @@ fn differences(shipped: &Policy, found: &Policy) -> Vec<String> {
     differences
 }
 
+/// The exchange that gates publish to leads to each queue that takes commands.
+fn compare_bindings(actual: &[Binding]) -> Compared {
+    let is_bound = |queue: &String| {
+        actual.iter().any(|binding| binding.destination == *queue && binding.routing_key == *queue)
+    };
+    let takers = topology::declarations().filter(|queue| queue.takes_commands).map(|queue| queue.name);
+    let (bound, unbound): (Vec<String>, Vec<String>) = takers.partition(is_bound);
+    if unbound.is_empty() {
+        return good(format!("the exchange {COMMANDS} leads to {} queues", bound.len()));
+    }
+    let unbound = unbound.join(", ");
+    bad(format!("the exchange {COMMANDS} does not lead to {unbound}: a worker that starts binds them"))
+}
+
 /// Each queue that code declares is there, of the kind and with the arguments that it must have, under a policy.
 fn compare_queues(actual: Vec<Queue>) -> Vec<Compared> {
     let actual: BTreeMap<String, Queue> =
         actual.into_iter().map(|queue| (queue.name.clone(), queue)).collect();
     let mut compared = Vec::new();
     let mut sound = 0;
-    for (name, arguments) in topology::declarations() {
+    for Declaration { name, arguments, .. } in topology::declarations() {
         let Some(queue) = actual.get(&name) else {
-            compared.push(bad(format!(
-                "the queue {name} is not there: a worker or gate that starts declares it"
-            )));
+            compared.push(bad(format!("the queue {name} is not there: a worker that starts declares it")));
             continue;
         };
         let wrong: Vec<String> = arguments

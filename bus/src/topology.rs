@@ -3,10 +3,7 @@
 //! Only what can never be a policy stands here, as arguments are immutable once a queue exists. Everything tunable
 //! (time to live, lengths, delivery limit, dead-lettering) is a broker policy: `rabbitmq/definitions.json`.
 
-use lapin::{
-    options::QueueDeclareOptions,
-    types::{AMQPValue, FieldTable},
-};
+use lapin::types::{AMQPValue, FieldTable};
 use messages::{
     Envelope, Handling,
     placement::{self, READ_SHARDS, WRITE_SHARDS},
@@ -15,6 +12,11 @@ use std::{fmt, time::Duration};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// The exchange that gates send commands to: direct, durable. Queues of commands are bound to it under their own names.
+/// The default exchange would do without that, but rights are given by exchange, and it leads to every queue there is.
+pub(crate) const COMMANDS: &str = "penstock.commands";
+/// The exchange that leads to every queue by its name, for those who may send to all of them.
+pub(crate) const DEFAULT_EXCHANGE: &str = "";
 /// The stream of changes.
 pub(crate) const CHANGES: &str = "penstock.changes";
 /// What the names of reply queues begin with.
@@ -41,16 +43,19 @@ pub(crate) fn reply_queue(gate: &str) -> String {
     format!("{REPLIES}.{gate}.{}", Uuid::now_v7())
 }
 
-/// What to declare, in the terms of AMQP: a durable queue's name and arguments.
-pub(crate) fn declarations() -> impl Iterator<Item = (String, FieldTable)> {
-    let queues = Lane::ALL.into_iter().flat_map(Lane::queues);
-    let changes = (CHANGES.to_owned(), arguments("stream"));
-    queues.map(|queue| (queue.to_string(), queue.arguments())).chain([changes])
+/// What to declare of a shared queue, besides that it is durable.
+pub(crate) struct Declaration {
+    pub(crate) name: String,
+    pub(crate) arguments: FieldTable,
+    /// Whether it is bound to [`COMMANDS`].
+    pub(crate) takes_commands: bool,
 }
 
-/// Every shared queue survives its broker.
-pub(crate) fn declare_options() -> QueueDeclareOptions {
-    QueueDeclareOptions::durable()
+/// All shared queues.
+pub(crate) fn declarations() -> impl Iterator<Item = Declaration> {
+    let changes =
+        Declaration { name: CHANGES.to_owned(), arguments: arguments("stream"), takes_commands: false };
+    Lane::ALL.into_iter().flat_map(Lane::queues).map(Queue::declaration).chain([changes])
 }
 
 fn arguments(kind: &str) -> FieldTable {
@@ -82,8 +87,9 @@ pub struct Queue {
 }
 
 impl Lane {
-    /// All lanes.
-    pub const ALL: [Self; 4] = [Self::Write, Self::Read, Self::Deferred, Self::Dead];
+    /// All lanes, in the order in which their queues are declared. A broker puts a new queue on the node with the fewest, so
+    /// those that live on one node alone come first: while all nodes have as many, they spread.
+    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Deferred, Self::Dead];
     /// Those that gates send commands to.
     pub(crate) const OF_GATES: [Self; 3] = [Self::Write, Self::Read, Self::Deferred];
 
@@ -155,8 +161,13 @@ impl Queue {
         i32::from_be_bytes([a, b, c, d])
     }
 
-    /// What a declaration of it says besides `durable`.
-    pub(crate) fn arguments(self) -> FieldTable {
+    /// How it is declared.
+    pub(crate) fn declaration(self) -> Declaration {
+        let takes_commands = Lane::OF_GATES.contains(&self.lane);
+        Declaration { name: self.to_string(), arguments: self.arguments(), takes_commands }
+    }
+
+    fn arguments(self) -> FieldTable {
         match self.lane {
             Lane::Write | Lane::Deferred => {
                 let mut arguments = arguments("quorum");

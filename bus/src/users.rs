@@ -1,17 +1,14 @@
 //! Who may do what at the broker: the users that a gate, a worker and an operator need, and no rights beyond that.
 //!
-//! AMQP knows three rights, each a pattern of names: to configure (declare, delete), to write (publish) and to read
-//! (consume). Commands and replies go through the default exchange, whose name a broker compares as `amq.default`: a user
-//! who may publish there may publish to any queue by its name. So a gate's password lets nobody read a command, or
-//! take away or delete a queue, but it would let them publish to a queue that is not a gate's to publish to.
+//! AMQP knows three rights, each a pattern of names of queues and exchanges: to configure (declare, delete), to write
+//! (publish to an exchange, bind a queue) and to read (consume a queue, bind to an exchange). A gate publishes to the
+//! exchange of commands alone, which leads to the lanes. A worker publishes replies, dead letters and what it has split
+//! through the default exchange, which leads everywhere, and which a broker compares as `amq.default`.
 
-use crate::topology::{CHANGES, REPLIES};
+use crate::topology::{CHANGES, COMMANDS, REPLIES};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-
-/// The default exchange, as rights name it.
-const DEFAULT_EXCHANGE: &str = r"^amq\.default$";
 
 /// A user of the broker.
 #[derive(Debug)]
@@ -38,15 +35,13 @@ pub enum Role {
 impl Role {
     /// Patterns of what may be configured, written and read.
     fn rights(self) -> [String; 3] {
-        let replies = format!(r"^{}\.", REPLIES.replace('.', r"\."));
-        let lanes = format!(
-            r"^(penstock\.(read|write|deferred)\.[0-9]+|penstock\.dead|{})$",
-            CHANGES.replace('.', r"\.")
-        );
-        let exchange = DEFAULT_EXCHANGE.to_owned();
+        let [commands, changes, replies] = [COMMANDS, CHANGES, REPLIES].map(|name| name.replace('.', r"\."));
+        let replies = format!(r"^{replies}\.");
+        let lanes = format!(r"penstock\.(read|write|deferred)\.[0-9]+|{commands}");
+        let own = format!(r"^({lanes}|penstock\.dead|{changes})$");
         match self {
-            Self::Gate => [replies.clone(), exchange, replies],
-            Self::Worker => [lanes.clone(), exchange, lanes],
+            Self::Gate => [replies.clone(), format!("^{commands}$"), replies],
+            Self::Worker => [own.clone(), format!(r"^({lanes}|amq\.default)$"), own],
             Self::Operator => [".*", ".*", ".*"].map(str::to_owned),
         }
     }

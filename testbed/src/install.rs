@@ -7,6 +7,7 @@
 //! - The grammar of Logstash: a Go module, and Debian's Go.
 //! - Redis: Debian's `redis-tools`, which holds the server's binary but starts no daemon.
 //! - libfaketime, which puts the clock of a process off.
+//! - For a Swarm: Debian's Docker, and tools for networks.
 //!
 //! All but Debian's packages goes into the [`cache`], which fresh clones share.
 
@@ -107,6 +108,28 @@ pub fn redis() -> Result<PathBuf> {
         "redis-tools",
         "set PENSTOCK_TEST_REDIS_URL to use a running service",
     )
+}
+
+/// What a Swarm on this machine is made of: Docker, tools for networks, a name server, and what its images and secrets are
+/// made with.
+pub fn swarm() -> Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "network namespaces and Docker's daemon need root: run this as root"
+    );
+    let programs = [
+        ("dockerd", "docker.io"),
+        ("docker", "docker.io"),
+        ("ip", "iproute2"),
+        ("iptables", "iptables"),
+        ("dnsmasq", "dnsmasq-base"),
+        ("debootstrap", "debootstrap"),
+        ("openssl", "openssl"),
+        ("curl", "curl"),
+    ];
+    programs.iter().try_for_each(|(program, package)| {
+        need(program, package, &format!("put {program} on the PATH")).map(drop)
+    })
 }
 
 /// The library that puts the clock of a process off, to be preloaded.

@@ -11,13 +11,23 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use testbed::install;
 
-use crate::test::cargo;
+use crate::test::{BINARIES_OF_TESTS, cargo};
 
 /// Below the top of the repository.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/images.sh");
-const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release");
+const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
+
+/// How cargo builds the binaries of images.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Profile {
+    /// As they are shipped
+    Release,
+    /// As the tests build them, with their failpoints: quickly
+    Dev,
+}
 
 /// What an image is made from.
 pub(crate) struct Image {
@@ -39,7 +49,7 @@ pub(crate) fn directory() -> Result<PathBuf> {
 /// Builds the binaries, packs them, and gives the images to the Docker that the environment names.
 pub(crate) fn run() -> Result<()> {
     let docker: &[&str] = &[];
-    for image in ours()? {
+    for image in ours(Profile::Release)? {
         image.import(docker, crate_version(), &[])?;
         writeln!(io::stdout(), "{}:{}  {} MB", image.name, crate_version(), image.megabytes()?)?;
     }
@@ -52,11 +62,25 @@ pub(crate) fn crate_version() -> &'static str {
 }
 
 /// The gate's and the worker's, from binaries that are built now.
-pub(crate) fn ours() -> Result<Vec<Image>> {
-    let packages = ["--package", "gate", "--package", "storage-worker", "--package", "penstock"];
-    let built = cargo(&[&["build", "--release"], &packages[..]].concat(), &[], &[])?;
-    ensure!(built.success(), "the binaries were not built");
-    script(&["binaries".as_ref(), TARGET.as_ref(), &directory()?])?;
+pub(crate) fn ours(profile: Profile) -> Result<Vec<Image>> {
+    let (task, built_in): (&[&str], _) = match profile {
+        Profile::Release => {
+            let shipped = &[
+                "build",
+                "--release",
+                "--package",
+                "gate",
+                "--package",
+                "storage-worker",
+                "--package",
+                "penstock",
+            ];
+            (shipped, "release")
+        }
+        Profile::Dev => (BINARIES_OF_TESTS, "debug"),
+    };
+    ensure!(cargo(task, &[], &[])?.success(), "the binaries were not built");
+    script(&["binaries".as_ref(), &Path::new(TARGET).join(built_in), &directory()?])?;
     packed()
 }
 

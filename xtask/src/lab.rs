@@ -15,12 +15,17 @@ use std::{
 use anyhow::Result;
 use clap::Subcommand;
 
+use crate::images::Profile;
 use stage::Lab;
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
     /// Start three nodes, build images and load them, and deploy swarm-stack.yml as docs/operations.md says
-    Up,
+    Up {
+        /// How gate and worker are built
+        #[arg(long, value_enum, default_value_t = Profile::Release)]
+        profile: Profile,
+    },
     /// Stop the nodes and everything on them, and remove their data and networks, whatever state they are in
     Down,
     /// Run docker on a node: `cargo xtask lab docker 1 service ls`
@@ -41,19 +46,24 @@ pub(crate) enum Action {
         /// All tests
         #[arg(long)]
         all: bool,
+        /// How gate and worker are built, if the lab is not up
+        #[arg(long, value_enum, default_value_t = Profile::Release)]
+        profile: Profile,
     },
 }
 
 pub(crate) fn run(action: &Action) -> Result<ExitCode> {
     let lab = Lab::open()?;
     match action {
-        Action::Up => lab.up()?,
+        Action::Up { profile } => lab.up(*profile)?,
         Action::Down => lab.down()?,
         Action::Docker { node, arguments } => {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             io::stdout().write_all(lab.node(*node).docker(&arguments)?.as_bytes())?;
         }
-        Action::Test { name, all } => return tests::run(&lab, name.as_deref(), *all),
+        Action::Test { name, all, profile } => {
+            return tests::run(&lab, name.as_deref(), *all, *profile);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

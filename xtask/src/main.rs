@@ -45,7 +45,7 @@ enum Task {
     Images,
     /// A Swarm of three nodes on this machine, the stack on it, and what breaks it
     ///
-    /// Needs root, and Debian's docker.io, iproute2 and iptables.
+    /// Needs root. Docker and whatever else is missing is installed from Debian.
     #[command(subcommand)]
     Lab(lab::Action),
     /// Services that stay up while you work

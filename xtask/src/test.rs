@@ -8,10 +8,13 @@ use std::{
 use anyhow::{Context, Result};
 use testbed::{Group, Services};
 
+/// Builds the binaries that tests run. All of the workspace, so that nothing is built twice with other features.
+pub(crate) const BINARIES_OF_TESTS: &[&str] = &["build", "--workspace", "--bins"];
+
 /// Runs the tests of the workspace against real services, and returns the exit code of `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     // The binaries first: the scenarios run them, and a build that fails should not have waited for services.
-    let built = cargo(&["build", "--workspace", "--bins"], &[], &[])?;
+    let built = cargo(BINARIES_OF_TESTS, &[], &[])?;
     if !built.success() {
         return Ok(code(built));
     }

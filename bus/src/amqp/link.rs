@@ -1,11 +1,14 @@
 //! One pair of connections to one broker.
 
 use super::inbox;
-use crate::{calls::Calls, topology};
+use crate::{
+    calls::Calls,
+    topology::{self, COMMANDS, Declaration},
+};
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Connection, ConnectionProperties, Event,
-    options::{ConfirmSelectOptions, QueueDeclareOptions},
+    Channel, Connection, ConnectionProperties, Event, ExchangeKind,
+    options::{ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{FieldTable, ShortString},
     uri::AMQPUri,
@@ -59,6 +62,9 @@ pub(super) enum LinkError {
     /// The broker, or the way to it, failed.
     #[error(transparent)]
     Lapin(#[from] lapin::Error),
+    /// This user may not declare the queues, and nobody has yet.
+    #[error("there is no exchange {COMMANDS} yet: a storage worker that connects declares it")]
+    Undeclared,
     /// A queue exists, but it is another one than Penstock needs.
     #[error(
         "the queue {queue} exists with other arguments ({detail}); empty it, delete it (rabbitmqctl delete_queue \
@@ -100,7 +106,7 @@ impl Link {
 
     /// A channel whose publishes the broker confirms.
     pub(super) async fn publishing_channel(&self) -> lapin::Result<Channel> {
-        let channel = self.publishing.create_channel().await?;
+        let channel = self.channel(&self.publishing).await?;
         if !failpoint::is_set("mutant-confirms-off") {
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
         }
@@ -109,7 +115,13 @@ impl Link {
 
     /// A channel for one consumer.
     pub(super) async fn consuming_channel(&self) -> lapin::Result<Channel> {
-        self.consuming.create_channel().await
+        self.channel(&self.consuming).await
+    }
+
+    /// A connection that opens no channel is of no use. The driver can bring that about: it numbers channels, begins anew after
+    /// the highest number, and still refuses those that the broker had closed.
+    async fn channel(&self, connection: &Connection) -> lapin::Result<Channel> {
+        connection.create_channel().await.inspect_err(|_| self.lost.cancel())
     }
 
     /// The queue that brings outcomes back; made when the first command needs it.
@@ -162,17 +174,21 @@ fn listen(connection: &Connection, news: mpsc::UnboundedSender<News>, lost: &Can
     });
 }
 
-/// Declares all queues. One whose node is down cannot be declared just now, and must not stop the others. A gate whose
+/// Declares the exchange of commands and all queues. One whose node is down cannot be declared just now, and must not stop the others. A gate whose
 /// user may not declare them leaves that to workers.
 async fn declare(connection: &Connection) -> Result<(), LinkError> {
     let mut channel = connection.create_channel().await?;
-    for (queue, arguments) in topology::declarations() {
-        match declare_one(&channel, queue.clone(), topology::declare_options(), arguments).await {
-            Err(LinkError::Lapin(error)) if is_forbidden(&error) => {
-                tracing::info!("may not declare queues: that is left to those who may");
-                return Ok(());
-            }
+    match declare_exchange(&channel).await {
+        Err(error) if is_forbidden(&error) => {
+            tracing::info!("may not declare queues: that is left to those who may");
+            return is_there(connection).await;
+        }
+        declared => declared?,
+    }
+    for declaration in topology::declarations() {
+        match declare_one(&channel, &declaration).await {
             Err(LinkError::Lapin(error)) if error.is_amqp_soft_error() => {
+                let queue = declaration.name;
                 tracing::warn!(queue.name = queue, error.message = %error, "a queue cannot be declared just now");
                 // The broker closes a channel with each such error.
                 channel = connection.create_channel().await?;
@@ -183,27 +199,59 @@ async fn declare(connection: &Connection) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// Declares a queue; it is no error if it exists as wanted.
-pub(super) async fn declare_one(
-    channel: &Channel,
-    queue: String,
-    options: QueueDeclareOptions,
-    arguments: FieldTable,
-) -> Result<(), LinkError> {
-    let declared = channel.queue_declare(queue.as_str().into(), options, arguments).await;
-    match declared {
-        Ok(_) => Ok(()),
-        Err(error) => Err(match other_arguments(&error) {
-            Some(detail) => LinkError::OtherArguments { queue, detail },
-            None => error.into(),
-        }),
+/// Whether commands can be sent at all.
+async fn is_there(connection: &Connection) -> Result<(), LinkError> {
+    let channel = connection.create_channel().await?;
+    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    let found =
+        channel.exchange_declare(COMMANDS.into(), ExchangeKind::Direct, options, FieldTable::default());
+    match found.await {
+        Err(error) if is_missing(&error) => Err(LinkError::Undeclared),
+        found => Ok(found?),
     }
+}
+
+/// Declares what gates publish to; it is no error if it exists as wanted.
+pub(super) async fn declare_exchange(channel: &Channel) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(COMMANDS.into(), ExchangeKind::Direct, options, FieldTable::default()).await
+}
+
+/// Declares and binds a queue; it is no error if it exists as wanted.
+pub(super) async fn declare_one(channel: &Channel, declaration: &Declaration) -> Result<(), LinkError> {
+    let Declaration { name, arguments, .. } = declaration;
+    let options = QueueDeclareOptions::durable();
+    if let Err(error) = channel.queue_declare(name.as_str().into(), options, arguments.clone()).await {
+        return Err(match other_arguments(&error) {
+            Some(detail) => LinkError::OtherArguments { queue: name.clone(), detail },
+            None => error.into(),
+        });
+    }
+    Ok(bind(channel, declaration).await?)
+}
+
+/// Lets a queue have the commands that are sent to it, if it takes any.
+pub(super) async fn bind(channel: &Channel, declaration: &Declaration) -> lapin::Result<()> {
+    if !declaration.takes_commands {
+        return Ok(());
+    }
+    let (queue, options) = (ShortString::from(declaration.name.as_str()), QueueBindOptions::default());
+    channel.queue_bind(queue.clone(), COMMANDS.into(), queue, options, FieldTable::default()).await
 }
 
 /// Whether the user has no right to this (403).
 fn is_forbidden(error: &lapin::Error) -> bool {
+    is_soft(error, AMQPSoftError::ACCESSREFUSED)
+}
+
+/// Whether there is no such thing (404).
+pub(super) fn is_missing(error: &lapin::Error) -> bool {
+    is_soft(error, AMQPSoftError::NOTFOUND)
+}
+
+fn is_soft(error: &lapin::Error, kind: AMQPSoftError) -> bool {
     let lapin::ErrorKind::ProtocolError(error) = error.kind() else { return false };
-    matches!(error.kind(), AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED))
+    *error.kind() == AMQPErrorKind::Soft(kind)
 }
 
 /// What differs, if the broker refused a declaration because of its arguments (406).

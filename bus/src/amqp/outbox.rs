@@ -8,6 +8,7 @@ use super::{
 use crate::{
     BusError,
     batch::{self, Part},
+    topology::DEFAULT_EXCHANGE,
 };
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{BasicProperties, Channel, options::BasicPublishOptions, types::ShortString};
@@ -100,7 +101,8 @@ impl Replies {
     }
 
     async fn settle(&mut self, (gate, replies, result): Sent) {
-        if result.is_err() {
+        let closed = self.channel.as_ref().is_some_and(|(_, channel)| !channel.status().connected());
+        if matches!(result, Err(PublishError::Unconfirmed)) || closed {
             self.channel = None;
         }
         for reply in replies {
@@ -156,5 +158,6 @@ async fn post(
         .with_type("penstock.reply.v1".into())
         .with_content_type("application/json".into())
         .with_app_id("penstock".into());
-    publish(&link.lost, channel, gate.as_str(), BasicPublishOptions::default(), &body, properties).await
+    let options = BasicPublishOptions::default();
+    publish(&link.lost, channel, DEFAULT_EXCHANGE, gate.as_str(), options, &body, properties).await
 }

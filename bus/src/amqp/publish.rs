@@ -1,5 +1,6 @@
 //! Publishing one message, and what can become of it.
 
+use super::link;
 use crate::BusError;
 use lapin::{BasicProperties, Channel, Confirmation, options::BasicPublishOptions};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) enum PublishError {
     /// It never left.
     Unsent(String),
-    /// There is no such queue.
+    /// There is no such queue, or no exchange leads to it.
     Unroutable(String),
     /// The broker said no.
     Refused(String),
@@ -31,18 +32,21 @@ impl From<PublishError> for BusError {
     }
 }
 
-/// Publishes to a queue and waits until the broker has the message, or the link is lost. The channel must be in confirm mode and have
-/// no other mandatory message in flight, or returned messages are mistaken for each other.
+/// Publishes to a queue, through an exchange that has it under its name, and waits until the broker has the message, or the
+/// link is lost. The channel must be in confirm mode and have no other mandatory message in flight, or returned messages are
+/// mistaken for each other.
 pub(super) async fn publish(
     lost: &CancellationToken,
     channel: &Channel,
+    exchange: &'static str,
     queue: &str,
     options: BasicPublishOptions,
     body: &[u8],
     properties: BasicProperties,
 ) -> Result<(), PublishError> {
-    let publishing =
-        async { channel.basic_publish("".into(), queue.into(), options, body, properties).await?.await };
+    let publishing = async {
+        channel.basic_publish(exchange.into(), queue.into(), options, body, properties).await?.await
+    };
     let Some(confirmed) = lost.run_until_cancelled(publishing).await else {
         return Err(PublishError::Unconfirmed);
     };
@@ -54,6 +58,7 @@ pub(super) async fn publish(
         Ok(Confirmation::Nack(None)) => {
             Err(PublishError::Refused(format!("{queue} is full, or not available just now")))
         }
+        Err(error) if link::is_missing(&error) => Err(PublishError::Unroutable(queue.to_owned())),
         // The broker closed the channel because of what was published (AMQP 0-9-1 §1.2: soft errors).
         Err(error) if error.is_amqp_soft_error() => Err(PublishError::Refused(error.to_string())),
         Err(error) => Err(PublishError::Broken(error)),

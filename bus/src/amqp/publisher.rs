@@ -8,7 +8,7 @@ use crate::{
     BusError, Lane, Queue,
     batch::{Gathering, Part},
     calls::Attempt,
-    topology,
+    topology::{self, COMMANDS},
 };
 use lapin::{BasicProperties, Channel, options::BasicPublishOptions, types::ShortString};
 use messages::delivery;
@@ -31,6 +31,12 @@ struct Outlet {
     channel: Channel,
     reply_to: ShortString,
     lost: CancellationToken,
+}
+
+impl Outlet {
+    fn is_closed(&self) -> bool {
+        !self.channel.status().connected()
+    }
 }
 
 /// Sends what comes, message by message: while one awaits its confirm, the next one gathers. Reads await it too, as
@@ -57,7 +63,8 @@ pub(super) async fn run(
         let end = wanted.min(Instant::now() + CONFIRMED_WITHIN);
         let sent = timeout_at(end, send(queue, &batch, &links, &mut outlet)).await;
         let sent = sent.unwrap_or(Err(PublishError::Unconfirmed));
-        if sent.is_err() {
+        // What is refused, or returned, leaves the channel as it was.
+        if matches!(sent, Err(PublishError::Unconfirmed)) || outlet.as_ref().is_some_and(Outlet::is_closed) {
             outlet = None;
         }
         for attempt in batch {
@@ -89,7 +96,7 @@ async fn send(
         ..BasicPublishOptions::default()
     };
     let properties = properties(queue.lane, batch).with_reply_to(reply_to.clone());
-    publish(lost, channel, &queue.to_string(), options, &body, properties).await
+    publish(lost, channel, COMMANDS, &queue.to_string(), options, &body, properties).await
 }
 
 fn properties(lane: Lane, batch: &[Attempt]) -> BasicProperties {

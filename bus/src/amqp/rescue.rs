@@ -6,7 +6,7 @@ use super::{
     receiver::Unsettled,
     supervisor::Links,
 };
-use crate::{BusError, Queue, body};
+use crate::{BusError, Queue, body, topology::DEFAULT_EXCHANGE};
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use lapin::{BasicProperties, options::BasicPublishOptions, types::FieldTable};
@@ -85,7 +85,7 @@ async fn publish_all(
     let channel = channel.ok_or(PublishError::Unconfirmed)?.map_err(PublishError::Broken)?;
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     for body in bodies {
-        publish(&link.lost, &channel, queue, options, body, properties.clone()).await?;
+        publish(&link.lost, &channel, DEFAULT_EXCHANGE, queue, options, body, properties.clone()).await?;
     }
     Ok(())
 }

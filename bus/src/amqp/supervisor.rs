@@ -180,7 +180,7 @@ impl Supervisor {
     /// Logs a reason once, not at each attempt.
     fn failed(&self, address: &str, error: &LinkError) {
         let reason = match error {
-            LinkError::OtherArguments { .. } => error.to_string(),
+            LinkError::OtherArguments { .. } | LinkError::Undeclared => error.to_string(),
             LinkError::Silent | LinkError::Lapin(_) => format!("cannot connect to {address}: {error}"),
         };
         if *self.links.health.borrow() != Health::Down(reason.clone()) {

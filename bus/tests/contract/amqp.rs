@@ -114,7 +114,7 @@ async fn a_body_that_nobody_can_read_goes_to_the_dead_letters() {
     let (gate, worker) = (connect(&vhost.url, "gate").await, connect(&vhost.url, "worker").await);
     let (_connection, channel) = channel(&vhost).await;
     let bodies: [&'static [u8]; 2] = [b"not even JSON", br#"{"v":2,"commands":[]}"#];
-    for (body, lane) in bodies.into_iter().zip(Lane::ALL) {
+    for (body, lane) in bodies.into_iter().zip([Lane::Write, Lane::Read]) {
         let queue = Queue { lane, shard: 0 }.to_string().into();
         let properties = BasicProperties::default().with_message_id("from afar".into());
         let options = BasicPublishOptions::default();

@@ -5,18 +5,21 @@ use crate::{
     ground::{Vhost, blocking, connect, consume, next, within},
 };
 use bus::{
-    Lane,
+    AmqpBus, AmqpConfig, Bus, BusError, Health, Lane,
     users::{Role, User, definitions},
 };
 use lapin::{
-    Channel, Connection, ConnectionProperties,
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
     options::{
-        BasicConsumeOptions, BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+        BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+        ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
     },
     types::FieldTable,
 };
+use std::sync::Arc;
 use uuid::Uuid;
 
+const COMMANDS: &str = "penstock.commands";
 const PASSWORD: &str = "a password of this test";
 
 /// A vhost and, by role, the URL of a user of it. The users go when dropped.
@@ -110,6 +113,81 @@ async fn neither_can_do_more() {
             })
             .await;
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_sends_commands_to_lanes_and_nothing_to_anybody_else() {
+    let ground = Guarded::create().await;
+    let _worker = connect(&ground.worker(), "worker").await;
+    let gate = Connection::connect(&ground.gate(), ConnectionProperties::default()).await.unwrap();
+    // Through the default exchange it could reach any of these by name.
+    for queue in ["penstock.dead", "penstock.changes", "penstock.write.0", "penstock.reply.another"] {
+        refused(&gate, async |channel: Channel| publish(&channel, "", queue).await.map(drop)).await;
+        refused(&gate, async |channel: Channel| {
+            let options = QueueBindOptions::default();
+            channel
+                .queue_bind(queue.into(), COMMANDS.into(), "mine".into(), options, FieldTable::default())
+                .await
+        })
+        .await;
+    }
+    let channel = gate.create_channel().await.unwrap();
+    for (queue, arrives) in
+        [("penstock.write.0", true), ("penstock.dead", false), ("penstock.changes", false)]
+    {
+        let returned = publish(&channel, COMMANDS, queue).await.unwrap();
+        assert_eq!(returned.is_none(), arrives, "{queue}: {returned:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_comes_before_any_worker_says_what_it_waits_for() {
+    let ground = Guarded::create().await;
+    let gate = Arc::new(AmqpBus::connect(AmqpConfig::new([ground.gate()], "gate").unwrap()));
+    let mut health = gate.health();
+    within(
+        health.wait_for(
+            |health| matches!(health, Health::Down(reason) if reason.contains("penstock.commands")),
+        ),
+    )
+    .await
+    .unwrap();
+    let _worker = connect(&ground.worker(), "worker").await;
+    within(health.wait_for(|health| *health == Health::Up)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_not_bound_is_bound_by_who_consumes_it() {
+    let ground = Guarded::create().await;
+    let worker = connect(&ground.worker(), "worker").await;
+    let gate = connect(&ground.gate(), "gate").await;
+    let connection = Connection::connect(&ground.worker(), ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let options = ExchangeDeleteOptions::default();
+    channel.exchange_delete(COMMANDS.into(), options).await.unwrap();
+    let error = within(gate.call(write(LONG))).await.unwrap_err();
+    assert!(matches!(error, BusError::Unroutable(_)) && error.not_executed(), "{error:?}");
+    let mut consumer = consume(&*worker, "worker", &[Lane::Write], 10).await;
+    let envelope = write(LONG);
+    let calling = call(&gate, envelope.clone());
+    answer(next(&mut consumer).await).await;
+    assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+}
+
+/// Waits for the broker's word; `Some`: the message came back, as no queue took it.
+async fn publish(
+    channel: &Channel,
+    exchange: &'static str,
+    queue: &str,
+) -> lapin::Result<Option<lapin::message::BasicReturnMessage>> {
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let properties = BasicProperties::default();
+    let sent = channel.basic_publish(exchange.into(), queue.into(), options, b"{}", properties).await?;
+    match within(sent).await? {
+        Confirmation::Ack(returned) => Ok(returned),
+        other => panic!("neither taken nor returned: {other:?}"),
     }
 }
 

@@ -1,15 +1,16 @@
 //! Clients at work, and what became of each request.
 //!
-//! What a client does: it keeps one connection to one edge and sends one request after the other over it, a change
-//! (a record of its own, by a name of its own), then a read of that record. Each is sent once: no failure is hidden by
-//! sending it again. Told `Connection: close`, or without an answer, it opens a new connection for its next request;
+//! Every other client writes, and the rest read, so that a change that waits keeps no read from being sent. A client keeps
+//! one connection to one edge and sends one request after the other over it: records of its own, by names of their own, or a
+//! read of the record that was acknowledged last, whoever wrote it. Each is sent once: no failure is hidden by sending it
+//! again. Told `Connection: close`, or without an answer, it opens a new connection for its next request;
 //! after two failures in a row, to the next edge. (The HTTP library sends a request again by itself only if the
 //! connection was closed before a byte of it had left.) No answer within the limit counts as a failure.
 
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -27,6 +28,8 @@ const LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// A client that failed waits a moment.
 const PAUSE: Duration = Duration::from_millis(20);
+/// Who reads thinks for so long, or reads would leave little to changes.
+const THINKS: Duration = Duration::from_millis(20);
 const PAGE: usize = 1000;
 
 /// Clients at work, on a runtime of their own.
@@ -43,6 +46,8 @@ struct Records {
     edges: Vec<String>,
     token: String,
     collection: String,
+    /// The record that was acknowledged last.
+    latest: Arc<Mutex<String>>,
 }
 
 /// What clients were told.
@@ -70,8 +75,9 @@ impl Told {
 }
 
 impl Pause {
-    fn noted(&mut self, reads: Duration, writes: Duration) {
-        *self = self.max(Self { reads, writes });
+    fn noted(&mut self, reads: bool, pause: Duration) {
+        let longest = if reads { &mut self.reads } else { &mut self.writes };
+        *longest = pause.max(*longest);
     }
 
     pub(crate) fn max(self, other: Self) -> Self {
@@ -117,9 +123,13 @@ impl Records {
         let (client, edge) = (client()?, edges.first().context("no edge")?);
         let (token, _) = rest::log_in(&client, edge, password).await?;
         let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
-        let records = Self { edges: edges.to_vec(), token, collection: format!("lab-{stamp}") };
+        let (collection, latest) = (format!("lab-{stamp}"), Arc::new(Mutex::new("first".to_owned())));
+        let records = Self { edges: edges.to_vec(), token, collection, latest };
         let collection = format!("{edge}/v1/collections/{}", records.collection);
-        records.say(client.put(collection).json(&json!({}))).send().await?.error_for_status()?;
+        let first = format!("{collection}/records/first");
+        for url in [collection, first] {
+            records.say(client.put(url).json(&json!({}))).send().await?.error_for_status()?;
+        }
         Ok(records)
     }
 
@@ -173,31 +183,43 @@ struct Worker {
 
 impl Worker {
     fn new(records: Records, number: usize) -> Self {
-        let (edge, began) = (number % records.edges.len(), Instant::now());
+        // Both kinds of client at each edge.
+        let (edge, began) = (number / 2 % records.edges.len(), Instant::now());
         let told = Told::of(records.edges.len());
         Self { records, number, edge, client: None, failed_in_a_row: 0, began, told }
     }
 
     async fn work(mut self, stopped: &AtomicBool) -> Told {
-        let (mut read, mut written, first) = (Instant::now(), Instant::now(), self.edge);
-        for step in 0_u64.. {
-            if stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            let id = format!("{}-{step}", self.number);
-            if self.ask(|this, client, url| this.say(client.put(url)).json(&json!({"step": step})), &id).await
-            {
-                self.told.pauses[first].noted(Duration::ZERO, written.elapsed());
-                written = Instant::now();
-                self.told.acknowledged.push(id.clone());
-                if self.ask(|this, client, url| this.say(client.get(url)), &id).await {
-                    self.told.pauses[first].noted(read.elapsed(), Duration::ZERO);
-                    read = Instant::now();
-                }
+        let (reads, first, mut answered) = (self.number % 2 == 1, self.edge, Instant::now());
+        let mut step = 0_u64;
+        while !stopped.load(Ordering::Relaxed) {
+            step += 1;
+            let done = if reads { self.read().await } else { self.write(step).await };
+            if done {
+                self.told.pauses[first].noted(reads, answered.elapsed());
+                answered = Instant::now();
             }
         }
-        self.told.pauses[first].noted(read.elapsed(), written.elapsed());
+        self.told.pauses[first].noted(reads, answered.elapsed());
         self.told
+    }
+
+    async fn write(&mut self, step: u64) -> bool {
+        let id = format!("{}-{step}", self.number);
+        let put =
+            |this: &Records, client: &Client, url| this.say(client.put(url)).json(&json!({"step": step}));
+        let done = self.ask(put, &id).await;
+        if done {
+            id.clone_into(&mut self.records.latest.lock().unwrap_or_else(PoisonError::into_inner));
+            self.told.acknowledged.push(id);
+        }
+        done
+    }
+
+    async fn read(&mut self) -> bool {
+        tokio::time::sleep(THINKS).await;
+        let id = self.records.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.ask(|this, client, url| this.say(client.get(url)), &id).await
     }
 
     /// Sends one request, once; whether it was answered well.

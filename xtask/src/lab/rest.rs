@@ -53,7 +53,15 @@ impl Rest {
         })
     }
 
-    /// The same, where nothing but success will do.
+    /// Posts to RabbitMQ's management.
+    pub(crate) fn manage(&self, url: &str, user: &str, password: &str, body: &Value) -> Result<Value> {
+        self.runtime.block_on(async {
+            let answer = self.client.post(url).basic_auth(user, Some(password)).json(body).send().await?;
+            Ok(answer.error_for_status()?.json().await?)
+        })
+    }
+
+    /// Like [`Rest::ask`], where nothing but success will do.
     pub(crate) fn insist(
         &self,
         method: Method,

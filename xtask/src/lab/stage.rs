@@ -8,16 +8,19 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
 use testbed::install;
 
 use super::node::{Node, wait_for};
-use crate::images::{self, Image};
+use crate::images::{self, Image, Profile};
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab");
 /// From nothing to a stack that serves, on a slow machine.
 const DEPLOYED_WITHIN: Duration = Duration::from_mins(20);
 /// The tag of images that only the lab has.
 const LAB_TAG: &str = "1";
+/// The file that says how its gates and workers were built.
+const PROFILE: &str = "profile";
 
 /// Three nodes and what is on them.
 pub(crate) struct Lab {
@@ -43,10 +46,13 @@ impl Lab {
     }
 
     /// Starts what is missing. If it fails, nothing is left behind.
-    pub(crate) fn up(&self) -> Result<()> {
+    pub(crate) fn up(&self, profile: Profile) -> Result<()> {
         ensure!(!self.is_up(), "the lab is up; `cargo xtask lab down` takes it down");
-        let (ours, services) = (images::ours()?, images::of_services()?);
+        install::swarm()?;
+        let (ours, services) = (images::ours(profile)?, images::of_services()?);
         self.down()?;
+        let name = profile.to_possible_value().context("a profile without a name")?;
+        fs::write(self.directory.join(PROFILE), name.get_name())?;
         self.begin(&ours, &services).inspect_err(|_| {
             if let Err(error) = self.down() {
                 eprintln!("xtask: the lab was not taken down: {error:#}");
@@ -62,12 +68,18 @@ impl Lab {
             Self::load(&node, ours, images::crate_version(), &[])?;
             Self::load(&node, services, LAB_TAG, &[])?;
         }
-        for block in ["labels", "secrets"] {
+        for block in ["labels", "secrets", "broker-users", "swarm-secrets"] {
             self.script("deploy.sh", &["block", block])?;
         }
         self.deploy("node1")?;
         eprintln!("xtask: the stack serves after {:?}", began.elapsed());
         Ok(())
+    }
+
+    /// Whether its gates and workers were built as they are shipped.
+    pub(crate) fn runs_what_is_shipped(&self) -> Result<bool> {
+        let name = fs::read_to_string(self.directory.join(PROFILE)).context("how the lab was built")?;
+        Ok(matches!(Profile::from_str(&name, false), Ok(Profile::Release)))
     }
 
     /// Gives images to a node.
@@ -107,6 +119,18 @@ impl Lab {
     /// Runs a script of the lab.
     pub(crate) fn script(&self, name: &str, arguments: &[&str]) -> Result<()> {
         run(self.command(name, arguments))
+    }
+
+    /// Runs a block of docs/operations.md on the first node, with these variables.
+    pub(crate) fn block(&self, name: &str, variables: &[(&str, &str)]) -> Result<()> {
+        let mut command = self.command("deploy.sh", &["block", name]);
+        command.envs(variables.iter().copied());
+        run(command)
+    }
+
+    /// Where RabbitMQ's management takes a message for the default exchange.
+    pub(crate) fn default_exchange(&self) -> String {
+        format!("{}:15672/api/exchanges/%2F/amq.default/publish", self.node(1).edge())
     }
 
     /// A secret that was made when the stack was deployed.

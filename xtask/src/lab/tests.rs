@@ -1,5 +1,5 @@
 //! What the lab does to the stack while clients are at work. Each test leaves the stack as it found it, but for those that
-//! let Cassandra grow.
+//! let Cassandra grow, and for secrets, which are other ones afterwards.
 
 mod databases;
 mod fences;
@@ -8,6 +8,7 @@ mod nodes;
 mod processes;
 mod scale;
 mod updates;
+mod upkeep;
 
 use std::{
     io::{self, Write},
@@ -22,6 +23,7 @@ use super::{
     report::{Measured, publish},
     stage::Lab,
 };
+use crate::images::Profile;
 
 /// Clients at once.
 const CLIENTS: usize = 12;
@@ -34,7 +36,7 @@ const WHOLE_WITHIN: Duration = Duration::from_mins(5);
 #[derive(Clone, Copy)]
 struct Test {
     name: &'static str,
-    /// Whether it fits into a run of the continuous integration.
+    /// Whether it is among those that the continuous integration runs.
     is_short: bool,
     act: fn(&Lab) -> Result<String>,
     promise: Promise,
@@ -52,16 +54,16 @@ enum Promise {
 }
 
 const fn unnoticed(name: &'static str, act: fn(&Lab) -> Result<String>) -> Test {
-    Test { name, is_short: true, act, promise: Promise::Unnoticed, gone: None }
+    Test { name, is_short: false, act, promise: Promise::Unnoticed, gone: None }
 }
 
 const fn paused(name: &'static str, reads: u64, writes: u64, act: fn(&Lab) -> Result<String>) -> Test {
     let promise = Promise::Pause { reads: Duration::from_secs(reads), writes: Duration::from_secs(writes) };
-    Test { name, is_short: true, act, promise, gone: None }
+    Test { name, is_short: false, act, promise, gone: None }
 }
 
-const fn long(test: Test) -> Test {
-    Test { is_short: false, ..test }
+const fn short(test: Test) -> Test {
+    Test { is_short: true, ..test }
 }
 
 /// With the third node, which [`nodes`] takes.
@@ -69,33 +71,40 @@ const fn without_an_edge(test: Test) -> Test {
     Test { gone: Some(2), ..test }
 }
 
-const TESTS: [Test; 21] = [
+const TESTS: [Test; 27] = [
     unnoticed("nothing", |_| Ok(String::new())),
-    unnoticed("fences", fences::hold),
+    short(unnoticed("fences", fences::hold)),
     unnoticed("databases-saved", databases::saved),
+    short(unnoticed("gate-updated-in-haste", updates::gate_in_haste)),
+    short(unnoticed("worker-updated-in-haste", updates::worker_in_haste)),
     unnoticed("gate-updated", updates::gate),
     unnoticed("worker-updated", updates::worker),
-    unnoticed("gate-updated-to-a-bad-one", updates::bad_gate),
+    short(unnoticed("gate-updated-to-a-bad-one", updates::bad_gate)),
     unnoticed("worker-updated-to-a-bad-one", updates::bad_worker),
-    unnoticed("workers-scaled", scale::workers),
+    short(unnoticed("workers-scaled", scale::workers)),
     unnoticed("gates-scaled", scale::gates),
-    unnoticed("worker-killed", processes::worker),
-    paused("gate-killed", 5, 5, processes::gate),
+    short(unnoticed("worker-killed", processes::worker)),
+    short(paused("gate-killed", 5, 5, processes::gate)),
     paused("containers-removed", 5, 5, logs::outlive),
-    without_an_edge(paused("node-killed", 5, 5, nodes::killed)),
+    // Before any other node is killed, which makes another one lead.
     without_an_edge(paused("leader-killed", 5, 5, nodes::leader_killed)),
-    without_an_edge(long(paused("node-cut", 2, 15, nodes::cut))),
-    long(paused("brokers-restarted", 15, 15, processes::brokers)),
-    long(unnoticed("gate-updated-fifty-times", updates::gate_fifty_times)),
-    long(paused("databases-restarted", 15, 60, processes::databases)),
-    long(unnoticed("workers-four-times", scale::four_times)),
+    without_an_edge(paused("node-killed", 5, 5, nodes::killed)),
+    without_an_edge(paused("node-cut", 2, 15, nodes::cut)),
+    unnoticed("rolled-out-and-back", upkeep::rolled_out_and_back),
+    paused("secrets-rotated", 15, 15, upkeep::secrets_rotated),
+    paused("certificate-rotated", 5, 5, upkeep::certificate_rotated),
+    unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
+    paused("brokers-restarted", 15, 15, processes::brokers),
+    unnoticed("gate-updated-fifty-times", updates::gate_fifty_times),
+    paused("databases-restarted", 15, 60, processes::databases),
+    unnoticed("workers-four-times", scale::four_times),
     // What changes the stack for good comes last.
-    long(paused("cassandra-grown", 5, 15, databases::grown)),
-    long(paused("cassandra-killed", 5, 5, databases::killed)),
+    paused("cassandra-grown", 5, 15, databases::grown),
+    paused("cassandra-killed", 5, 5, databases::killed),
 ];
 
 /// Runs tests on the lab, which is started if need be.
-pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool) -> Result<ExitCode> {
+pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool, profile: Profile) -> Result<ExitCode> {
     let chosen = |test: &&Test| match name {
         Some(name) if TESTS.iter().any(|test| test.name == name) => test.name == name,
         Some(part) => test.name.contains(part),
@@ -105,8 +114,18 @@ pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool) -> Result<ExitCode> 
     ensure!(!chosen.is_empty(), "no test has this in its name: {}", TESTS.map(|test| test.name).join(", "));
     let was_up = lab.is_up();
     if !was_up {
-        lab.up()?;
+        lab.up(profile)?;
     }
+    let done = run_all(lab, &chosen);
+    if !was_up {
+        lab.down()?;
+    }
+    done
+}
+
+fn run_all(lab: &Lab, chosen: &[&Test]) -> Result<ExitCode> {
+    // What unoptimized binaries do says nothing about those that are shipped.
+    let counts = lab.runs_what_is_shipped()?;
     let (mut measured, mut failed) = (Vec::new(), Vec::new());
     for test in chosen {
         eprintln!("xtask: {}", test.name);
@@ -118,7 +137,9 @@ pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool) -> Result<ExitCode> 
                     failed.push(test.name);
                 }
                 measured.push(one);
-                publish(&measured)?;
+                if counts {
+                    publish(&measured)?;
+                }
             }
             Err(error) => {
                 eprintln!("xtask: {}: FAILED: {error:#}", test.name);
@@ -126,10 +147,7 @@ pub(crate) fn run(lab: &Lab, name: Option<&str>, all: bool) -> Result<ExitCode> 
             }
         }
     }
-    if !was_up {
-        lab.down()?;
-    }
-    let passed = measured.len().saturating_sub(failed.len());
+    let passed = chosen.len() - failed.len();
     writeln!(io::stdout(), "{passed} passed, {} failed", failed.len())?;
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

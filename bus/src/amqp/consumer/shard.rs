@@ -9,7 +9,7 @@ use crate::{
         receiver::{AmqpReceiver, Unsettled, Way},
         rescue::{self, Cause, Delivered},
     },
-    topology::{self, SPLIT_AFTER_RETURNS},
+    topology::SPLIT_AFTER_RETURNS,
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_util::StreamExt;
@@ -84,15 +84,16 @@ impl Shard {
         self.tried.take().map(|tried| tried.send(()));
     }
 
-    /// The link has declared the queue, but it may have been deleted since.
+    /// The link has declared the queue and its exchange, but they may have been deleted since.
     async fn establish(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
         match self.consume(link).await {
             Err(LinkError::Lapin(error)) if error.is_amqp_soft_error() => {
-                let (channel, options) = (link.consuming_channel().await?, topology::declare_options());
-                let (queue, arguments) = (self.queue.to_string(), self.queue.arguments());
-                let declaring =
-                    timeout(ANSWERED_WITHIN, link::declare_one(&channel, queue, options, arguments));
-                declaring.await.map_err(|_| LinkError::Silent)??;
+                let (channel, declaration) = (link.consuming_channel().await?, self.queue.declaration());
+                let declaring = async {
+                    link::declare_exchange(&channel).await?;
+                    link::declare_one(&channel, &declaration).await
+                };
+                timeout(ANSWERED_WITHIN, declaring).await.map_err(|_| LinkError::Silent)??;
                 self.consume(link).await
             }
             consumer => consumer,
@@ -112,7 +113,9 @@ impl Shard {
         Ok((channel, begun?))
     }
 
+    /// A queue that takes commands is bound before it is consumed: it may have been declared by one who got no further.
     async fn begin(&self, channel: &Channel) -> lapin::Result<lapin::Consumer> {
+        link::bind(channel, &self.queue.declaration()).await?;
         channel.basic_qos(self.consumption.prefetch, BasicQosOptions::default()).await?;
         let mut arguments = FieldTable::default();
         if self.queue.lane.is_exclusive() {

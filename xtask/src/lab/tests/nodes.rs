@@ -15,14 +15,12 @@ use crate::lab::{
 /// The swarm gives a silent node up, and starts its tasks elsewhere.
 const NOTICED_WITHIN: Duration = Duration::from_mins(2);
 const BACK_WITHIN: Duration = Duration::from_mins(8);
-/// The swarm chooses among three.
-const ELECTIONS: u32 = 12;
 const KEPT_WITHIN: Duration = Duration::from_secs(30);
 const LOGGED_WITHIN: Duration = Duration::from_secs(10);
 /// At most. A third of them is answered by each node's gate.
 const LOG_INS: u32 = 30;
 
-/// All processes of node 3 at once: neither the leader, nor a node with Cassandra.
+/// All processes of node 3 at once, which has no Cassandra.
 pub(super) fn killed(lab: &Lab) -> Result<String> {
     lose(lab, &lab.node(3), "kill", "start")
 }
@@ -32,37 +30,16 @@ pub(super) fn cut(lab: &Lab) -> Result<String> {
     lose(lab, &lab.node(3), "cut", "mend")
 }
 
-/// The node that leads the swarm, after it was made node 3.
+/// The node that leads the swarm: in a lab that is new, node 3.
 pub(super) fn leader_killed(lab: &Lab) -> Result<String> {
     let three = lab.node(3);
-    for _ in 0..ELECTIONS {
-        let leads = |node: &Node| {
-            let format = "{{.ManagerStatus.Leader}}";
-            let told = three.docker(&["node", "inspect", "--format", format, &node.name()]);
-            told.is_ok_and(|told| told.trim() == "true")
-        };
-        let Some(leader) = lab.nodes().into_iter().find(leads) else { continue };
-        if leader.number == three.number {
-            return lose(lab, &three, "kill", "start");
-        }
-        abdicate(&three, &leader)?;
-    }
-    bail!("node 3 was not elected {ELECTIONS} times")
-}
-
-/// Demoted and promoted again, a leader is a follower.
-fn abdicate(other: &Node, leader: &Node) -> Result<()> {
-    other.docker(&["node", "demote", &leader.name()])?;
-    wait_for("the node is no manager", NOTICED_WITHIN, || {
-        let shown = other.docker(&["node", "inspect", "--format", "{{.Spec.Role}}", &leader.name()])?;
-        Ok(shown.trim() == "worker" && leader.docker(&["node", "ls"]).is_err())
-    })?;
-    wait_for("the node is a manager again", NOTICED_WITHIN, || {
-        // Refused ("update out of sequence") where the swarm itself has just changed what it knows of the node.
-        other.docker(&["node", "promote", &leader.name()])?;
-        Ok(leader.docker(&["node", "ls"]).is_ok())
-    })
-    .map(drop)
+    let format = "{{.ManagerStatus.Leader}}";
+    let leads = three.docker(&["node", "inspect", "--format", format, &three.name()])?;
+    ensure!(
+        leads.trim() == "true",
+        "node 3 does not lead the swarm any more: take the lab down, and up again"
+    );
+    lose(lab, &three, "kill", "start")
 }
 
 fn lose(lab: &Lab, node: &Node, how: &str, back: &str) -> Result<String> {

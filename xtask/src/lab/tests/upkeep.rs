@@ -1,0 +1,83 @@
+//! What an operator does by the words of docs/operations.md.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Lab;
+use crate::lab::{node::wait_for, rest::Rest};
+
+const BURIED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A new version of gates and workers, and back by hand.
+pub(super) fn rolled_out_and_back(lab: &Lab) -> Result<String> {
+    for image in ["penstock/gate", "penstock/storage-worker"] {
+        super::updates::provide(lab, image, "next", &[])?;
+    }
+    lab.block("roll-out", &[("VERSION", "next")])?;
+    ensure!(images(lab)?.iter().all(|image| image.contains(":next")), "the new versions do not run");
+    lab.block("roll-back", &[])?;
+    ensure!(images(lab)?.iter().all(|image| !image.contains(":next")), "the new versions still run");
+    Ok(String::new())
+}
+
+/// What gates and workers are to run.
+fn images(lab: &Lab) -> Result<[String; 2]> {
+    let image = |service| {
+        let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
+        lab.node(1).docker(&["service", "inspect", "--format", format, service])
+    };
+    Ok([image("penstock_gate")?, image("penstock_storage-worker")?])
+}
+
+/// Passwords and keys. Each node of RabbitMQ starts again once.
+pub(super) fn secrets_rotated(lab: &Lab) -> Result<String> {
+    lab.block("rotate-broker-password", &[])?;
+    lab.block("rotate-broker-password", &[("WHO", "worker"), ("SERVICE", "penstock_storage-worker")])?;
+    lab.block("broker-users", &[])?;
+    lab.block("rotate-broker-users", &[])?;
+    lab.block("rotate-cassandra-password", &[])?;
+    lab.block("rotate-signing-keys", &[])?;
+    // Who is connected may stay so with an old password: so everybody connects anew.
+    for service in ["penstock_gate", "penstock_storage-worker"] {
+        lab.node(1).docker(&["service", "update", "--force", "--quiet", service])?;
+    }
+    Ok("two passwords at RabbitMQ, one at Cassandra, the signing keys".to_owned())
+}
+
+/// Edges start again one at a time.
+pub(super) fn certificate_rotated(lab: &Lab) -> Result<String> {
+    lab.block("rotate-certificate", &[])?;
+    Ok(String::new())
+}
+
+/// What no worker can read becomes a letter, is listed, cannot be replayed, and is discarded.
+pub(super) fn dead_letters_drained(lab: &Lab) -> Result<String> {
+    let edge = lab.node(1).edge();
+    let rest = Rest::log_in(&edge, &lab.secret("admin_password")?)?;
+    let letters = || -> Result<Vec<Value>> {
+        let listed = rest.insist(Method::GET, &format!("{edge}/v1/dead-letters"), &[], &Value::Null)?;
+        Ok(listed["dead_letters"].as_array().context("a list of letters")?.clone())
+    };
+    ensure!(letters()?.is_empty(), "there are dead letters already");
+    let message = json!({
+        "routing_key": "penstock.write.0", "payload": "no command", "payload_encoding": "string", "properties": {},
+    });
+    let published = rest.manage(
+        &lab.default_exchange(),
+        "operator",
+        &lab.secret("rabbitmq_operator_password")?,
+        &message,
+    )?;
+    ensure!(published["routed"] == true, "not routed: {published}");
+    wait_for("a dead letter", BURIED_WITHIN, || Ok(!letters()?.is_empty()))?;
+    lab.block("dead-letters", &[("EDGE", &edge)])?;
+    let [letter] = &letters()?[..] else { anyhow::bail!("not one letter after the replay") };
+    ensure!(letter["reason"] == "unreadable", "another letter: {letter}");
+    let id = letter["id"].as_str().context("an id")?;
+    rest.insist(Method::DELETE, &format!("{edge}/v1/dead-letters/{id}"), &[], &Value::Null)?;
+    ensure!(letters()?.is_empty(), "the letter was discarded and is still there");
+    Ok("one that nobody can read: listed, not replayed, discarded".to_owned())
+}
