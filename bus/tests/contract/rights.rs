@@ -1,7 +1,7 @@
 //! The rights of a gate's and a worker's user are enough for their work, and for nothing else.
 
 use crate::{
-    commands::{LONG, answer, answer_to, call, read, write},
+    commands::{LONG, answer, answer_to, call, read, serve, write},
     ground::{Vhost, blocking, connect, consume, next, within},
 };
 use bus::{
@@ -173,6 +173,32 @@ async fn a_queue_that_is_not_bound_is_bound_by_who_consumes_it() {
     let calling = call(&gate, envelope.clone());
     answer(next(&mut consumer).await).await;
     assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
+}
+
+/// Each command that finds no exchange costs a channel, and the driver never lends the number of one again that was closed so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_outlives_more_closed_channels_than_a_connection_has() {
+    let ground = Guarded::create().await;
+    let _first = connect(&ground.worker(), "first").await;
+    let gate = connect(&ground.gate(), "gate").await;
+    let connection = Connection::connect(&ground.worker(), ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.exchange_delete(COMMANDS.into(), ExchangeDeleteOptions::default()).await.unwrap();
+    let (calls, mut health) = (Arc::clone(&gate), gate.health());
+    let calling = tokio::spawn(async move {
+        let mut refused = 0;
+        loop {
+            match calls.call(write(LONG)).await {
+                Err(BusError::Unroutable(_)) => refused += 1,
+                other => break (refused, other),
+            }
+        }
+    });
+    within(health.wait_for(|health| *health != Health::Up)).await.unwrap();
+    let second = connect(&ground.worker(), "second").await;
+    serve(consume(&*second, "second", &[Lane::Write], 10).await);
+    let (refused, last) = within(calling).await.unwrap();
+    assert!(refused >= 2000 && last.is_ok(), "{refused} refused, then {last:?}");
 }
 
 /// Waits for the broker's word; `Some`: the message came back, as no queue took it.
