@@ -174,8 +174,8 @@ fn listen(connection: &Connection, news: mpsc::UnboundedSender<News>, lost: &Can
     });
 }
 
-/// Declares the exchange of commands and all queues. One whose node is down cannot be declared just now, and must not stop the others. A gate whose
-/// user may not declare them leaves that to workers.
+/// Declares the exchange of commands and all queues. One whose node is down cannot be declared just now, and must not stop
+/// the others. A gate whose user may not declare them leaves that to workers.
 async fn declare(connection: &Connection) -> Result<(), LinkError> {
     let mut channel = connection.create_channel().await?;
     match declare_exchange(&channel).await {

@@ -2,7 +2,7 @@
 
 use super::{
     link::Link,
-    publish::{PublishError, publish},
+    publish::{PublishError, is_spent, publish},
     supervisor::Links,
 };
 use crate::{
@@ -101,10 +101,7 @@ impl Replies {
     }
 
     async fn settle(&mut self, (gate, replies, result): Sent) {
-        let closed = self.channel.as_ref().is_some_and(|(_, channel)| !channel.status().connected());
-        if matches!(result, Err(PublishError::Unconfirmed)) || closed {
-            self.channel = None;
-        }
+        self.channel = self.channel.take().filter(|(_, channel)| !is_spent(channel, &result));
         for reply in replies {
             let _ = reply.sent.send(result.clone());
         }

@@ -32,6 +32,11 @@ impl From<PublishError> for BusError {
     }
 }
 
+/// Whether another channel is needed after this. What is refused, or returned, leaves a channel as it was.
+pub(super) fn is_spent(channel: &Channel, sent: &Result<(), PublishError>) -> bool {
+    matches!(sent, Err(PublishError::Unconfirmed)) || !channel.status().connected()
+}
+
 /// Publishes to a queue, through an exchange that has it under its name, and waits until the broker has the message, or the
 /// link is lost. The channel must be in confirm mode and have no other mandatory message in flight, or returned messages are
 /// mistaken for each other.

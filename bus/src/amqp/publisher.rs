@@ -1,7 +1,7 @@
 //! One task for each shard that sends commands.
 
 use super::{
-    publish::{PublishError, publish},
+    publish::{PublishError, is_spent, publish},
     supervisor::Links,
 };
 use crate::{
@@ -33,12 +33,6 @@ struct Outlet {
     lost: CancellationToken,
 }
 
-impl Outlet {
-    fn is_closed(&self) -> bool {
-        !self.channel.status().connected()
-    }
-}
-
 /// Sends what comes, message by message: while one awaits its confirm, the next one gathers. Reads await it too, as
 /// lapin tells of a returned message only with the confirm; for a transient message to a classic queue it costs no
 /// disk.
@@ -63,10 +57,7 @@ pub(super) async fn run(
         let end = wanted.min(Instant::now() + CONFIRMED_WITHIN);
         let sent = timeout_at(end, send(queue, &batch, &links, &mut outlet)).await;
         let sent = sent.unwrap_or(Err(PublishError::Unconfirmed));
-        // What is refused, or returned, leaves the channel as it was.
-        if matches!(sent, Err(PublishError::Unconfirmed)) || outlet.as_ref().is_some_and(Outlet::is_closed) {
-            outlet = None;
-        }
+        outlet = outlet.filter(|outlet| !is_spent(&outlet.channel, &sent));
         for attempt in batch {
             attempt.report(sent.clone().map_err(BusError::from));
         }

@@ -54,6 +54,13 @@ impl Guarded {
     fn worker(&self) -> String {
         self.url(&self.names[1])
     }
+
+    /// What gates publish to, and so all that is bound to it.
+    async fn delete_exchange(&self) {
+        let connection = Connection::connect(&self.worker(), ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.exchange_delete(COMMANDS.into(), ExchangeDeleteOptions::default()).await.unwrap();
+    }
 }
 
 impl Drop for Guarded {
@@ -162,10 +169,7 @@ async fn a_queue_that_is_not_bound_is_bound_by_who_consumes_it() {
     let ground = Guarded::create().await;
     let worker = connect(&ground.worker(), "worker").await;
     let gate = connect(&ground.gate(), "gate").await;
-    let connection = Connection::connect(&ground.worker(), ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    let options = ExchangeDeleteOptions::default();
-    channel.exchange_delete(COMMANDS.into(), options).await.unwrap();
+    ground.delete_exchange().await;
     let error = within(gate.call(write(LONG))).await.unwrap_err();
     assert!(matches!(error, BusError::Unroutable(_)) && error.not_executed(), "{error:?}");
     let mut consumer = consume(&*worker, "worker", &[Lane::Write], 10).await;
@@ -181,9 +185,7 @@ async fn a_gate_outlives_more_closed_channels_than_a_connection_has() {
     let ground = Guarded::create().await;
     let _first = connect(&ground.worker(), "first").await;
     let gate = connect(&ground.gate(), "gate").await;
-    let connection = Connection::connect(&ground.worker(), ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    channel.exchange_delete(COMMANDS.into(), ExchangeDeleteOptions::default()).await.unwrap();
+    ground.delete_exchange().await;
     let (calls, mut health) = (Arc::clone(&gate), gate.health());
     let calling = tokio::spawn(async move {
         let mut refused = 0;

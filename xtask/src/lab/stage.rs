@@ -69,7 +69,7 @@ impl Lab {
             Self::load(&node, services, LAB_TAG, &[])?;
         }
         for block in ["labels", "secrets", "broker-users", "swarm-secrets"] {
-            self.script("deploy.sh", &["block", block])?;
+            self.block(block, &[])?;
         }
         self.deploy("node1")?;
         eprintln!("xtask: the stack serves after {:?}", began.elapsed());

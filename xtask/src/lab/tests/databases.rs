@@ -12,15 +12,15 @@ const JOINED_WITHIN: Duration = Duration::from_mins(10);
 
 /// From two nodes and no failure tolerated to three and one, by the words of docs/operations.md. There is no way back.
 pub(super) fn grown(lab: &Lab) -> Result<String> {
-    lab.script("deploy.sh", &["block", "grow-label"])?;
+    lab.block("grow-label", &[])?;
     let joined = wait_for("three nodes of Cassandra are UN", JOINED_WITHIN, || Ok(up(&lab.node(1))? == 3))?;
     lab.settle(WHOLE_WITHIN)?;
     repair(lab)?;
-    lab.script("deploy.sh", &["block", "grow-copies"])?;
+    lab.block("grow-copies", &[])?;
     repair(lab)?;
-    lab.script("deploy.sh", &["block", "grow-tolerance"])?;
+    lab.block("grow-tolerance", &[])?;
     lab.settle(WHOLE_WITHIN)?;
-    lab.script("deploy.sh", &["block", "doctor"])?;
+    lab.block("doctor", &[])?;
     Ok(format!("joined after {} s, three copies, one failure tolerated", joined.as_secs()))
 }
 

@@ -87,11 +87,15 @@ fn roll_back(lab: &Lab, service: &str, image: &'static str, fault: &str) -> Resu
     provide(lab, image, "bad", &[fault])?;
     let began = Instant::now();
     update(lab, service, image, "bad", "rollback_completed")?;
-    let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
-    let runs =
-        lab.node(1).docker(&["service", "inspect", "--format", format, &format!("penstock_{service}")])?;
+    let runs = wanted_image(lab, service)?;
     ensure!(!runs.contains(":bad"), "the bad version is still wanted: {runs}");
     Ok(format!("rolled back by itself after {} s", began.elapsed().as_secs()))
+}
+
+/// What a service is to run.
+pub(super) fn wanted_image(lab: &Lab, service: &str) -> Result<String> {
+    let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
+    lab.node(1).docker(&["service", "inspect", "--format", format, &format!("penstock_{service}")])
 }
 
 /// Begins an update and waits for its end.

@@ -6,7 +6,10 @@ use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::Lab;
+use super::{
+    Lab,
+    updates::{provide, wanted_image},
+};
 use crate::lab::{node::wait_for, rest::Rest};
 
 const BURIED_WITHIN: Duration = Duration::from_secs(30);
@@ -14,7 +17,7 @@ const BURIED_WITHIN: Duration = Duration::from_secs(30);
 /// A new version of gates and workers, and back by hand.
 pub(super) fn rolled_out_and_back(lab: &Lab) -> Result<String> {
     for image in ["penstock/gate", "penstock/storage-worker"] {
-        super::updates::provide(lab, image, "next", &[])?;
+        provide(lab, image, "next", &[])?;
     }
     lab.block("roll-out", &[("VERSION", "next")])?;
     ensure!(images(lab)?.iter().all(|image| image.contains(":next")), "the new versions do not run");
@@ -25,11 +28,7 @@ pub(super) fn rolled_out_and_back(lab: &Lab) -> Result<String> {
 
 /// What gates and workers are to run.
 fn images(lab: &Lab) -> Result<[String; 2]> {
-    let image = |service| {
-        let format = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
-        lab.node(1).docker(&["service", "inspect", "--format", format, service])
-    };
-    Ok([image("penstock_gate")?, image("penstock_storage-worker")?])
+    Ok([wanted_image(lab, "gate")?, wanted_image(lab, "storage-worker")?])
 }
 
 /// Passwords and keys. Each node of RabbitMQ starts again once.
