@@ -45,7 +45,7 @@ impl Site {
     async fn cut_replicas_off(self) -> Self {
         let (site, ()) = self
             .with(|group| {
-                let primary = group.primary().unwrap();
+                let primary = group.wait_for_primary().unwrap();
                 for (number, server) in group.servers().iter_mut().enumerate() {
                     if number != primary {
                         server.ask(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
@@ -128,7 +128,7 @@ fn wait_until_replicated(group: &mut RedisGroup, id: &str) {
 
 /// Whether Redis would let somebody in with it.
 fn is_in_redis(group: &mut RedisGroup, id: &str) -> bool {
-    let primary = group.primary().unwrap();
+    let primary = group.wait_for_primary().unwrap();
     group.servers()[primary].ask(&["EXISTS", &format!("penstock:session:{id}")]).unwrap() == ["1"]
 }
 
@@ -164,7 +164,7 @@ async fn haunt(service: &Service, mut site: Site, ann: &User, records: &str) -> 
         // A failover may forget what replicas have not heard of yet: here it is to forget the log-out alone.
         let ids = [id.clone(), kept_id];
         (site, ()) = site.with(move |group| ids.iter().for_each(|id| wait_until_replicated(group, id))).await;
-        let before = site.group.primary().unwrap();
+        let before = site.group.wait_for_primary().unwrap();
         let killed = number % KILLED_EVERY == KILLED_EVERY - 1;
         site = if killed { freeze_replicas(site).await } else { site.cut_replicas_off().await };
         // The gate has seen the session a moment ago. If it did not trust that, it would say so: 503, not done.
@@ -200,7 +200,7 @@ async fn haunt(service: &Service, mut site: Site, ann: &User, records: &str) -> 
 async fn freeze_replicas(site: Site) -> Site {
     let (site, ()) = site
         .with(|group| {
-            let primary = group.primary().unwrap();
+            let primary = group.wait_for_primary().unwrap();
             for (number, server) in group.servers().iter_mut().enumerate() {
                 if number != primary {
                     server.freeze().unwrap();

@@ -72,7 +72,7 @@ async fn a_session_is_found_at_the_new_primary_by_who_was_connected_to_the_old_o
     let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
     // A log-in does not wait for the replicas; one that they have not got yet ends with its server.
     let (ground, ()) = ground.with(|group| group.replicate().unwrap()).await;
-    let first = ground.group.primary().unwrap();
+    let first = ground.group.wait_for_primary().unwrap();
     let (ground, second) = ground.with(|group| group.fail_over().unwrap()).await;
     assert_ne!(first, second);
     let (found, forced) = find(&*sessions, &token, now).await;
@@ -85,12 +85,13 @@ async fn a_session_is_found_at_the_new_primary_by_who_was_connected_to_the_old_o
     assert!(found);
     eprintln!("back {forced:?} after a forced failover, {:?} after a kill", killed.elapsed());
 
-    let third = ground.group.primary().unwrap();
-    let (ground, ()) = ground
+    let (ground, third) = ground
         .with(move |group| {
             group.servers()[second].restart().unwrap();
             group.settle().unwrap();
+            let third = group.wait_for_primary().unwrap();
             group.servers()[third].freeze().unwrap();
+            third
         })
         .await;
     let frozen = Instant::now();
@@ -106,7 +107,7 @@ async fn a_primary_without_replicas_and_a_replica_let_nobody_in() {
     let now = start();
     let sessions = redis_at(&ground.group.url());
     let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
-    let primary = ground.group.primary().unwrap();
+    let primary = ground.group.wait_for_primary().unwrap();
     let replica = (primary + 1) % 3;
     let (mut ground, replica_url) = ground.with(move |group| group.servers()[replica].url()).await;
     let at_replica = RedisSessions::connect(&replica_url, LIFETIMES).unwrap();

@@ -130,7 +130,7 @@ impl RedisGroup {
     /// Makes the sentinels fail over although nothing is wrong, and returns the new primary. The old one becomes a
     /// replica soon after: wait for that with [`RedisGroup::settle`].
     pub fn fail_over(&self) -> Result<usize> {
-        let before = self.primary().context("a group without a primary cannot be told to fail over")?;
+        let before = self.wait_for_primary()?;
         let mut primary = None;
         wait("other primary", || {
             primary = self.primary().filter(|server| *server != before);
@@ -146,9 +146,18 @@ impl RedisGroup {
 
     /// Waits until the sentinels have replaced the primary `before`, dead or alive; returns the new one.
     pub fn wait_for_other_primary(&self, before: usize) -> Result<usize> {
+        self.wait_for("other primary", |server| server != before)
+    }
+
+    /// Waits until there is a [`RedisGroup::primary`]. A new one answers clients before most sentinels have heard of it.
+    pub fn wait_for_primary(&self) -> Result<usize> {
+        self.wait_for("primary", |_| true)
+    }
+
+    fn wait_for(&self, what: &str, fits: impl Fn(usize) -> bool) -> Result<usize> {
         let mut primary = None;
-        wait("other primary", || {
-            primary = self.primary().filter(|server| *server != before);
+        wait(what, || {
+            primary = self.primary().filter(|server| fits(*server));
             primary.is_some()
         })?;
         primary.context("no primary")

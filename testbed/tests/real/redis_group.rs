@@ -4,7 +4,7 @@ use testbed::{RedisGroup, Scratch};
 fn a_redis_group_fails_over_when_told_to_and_when_its_primary_dies() {
     let scratch = Scratch::new().unwrap();
     let mut group = RedisGroup::start(scratch.path()).unwrap();
-    let first = group.primary().unwrap();
+    let first = group.wait_for_primary().unwrap();
     assert_eq!(group.servers()[first].ask(&["SET", "key", "42"]).unwrap(), ["OK"]);
     group.replicate().unwrap();
 
@@ -30,7 +30,7 @@ fn a_redis_group_fails_over_when_told_to_and_when_its_primary_dies() {
 fn the_one_primary(group: &mut RedisGroup) -> usize {
     let is_primary = |server: &testbed::Redis| server.ask(&["ROLE"]).unwrap()[0] == "master";
     let primaries: Vec<usize> = (0..3).filter(|number| is_primary(&group.servers()[*number])).collect();
-    assert_eq!(primaries, [group.primary().unwrap()]);
+    assert_eq!(primaries, [group.wait_for_primary().unwrap()]);
     primaries[0]
 }
 
@@ -38,7 +38,7 @@ fn the_one_primary(group: &mut RedisGroup) -> usize {
 fn a_frozen_primary_of_a_redis_group_is_replaced_and_follows_when_thawed() {
     let scratch = Scratch::new().unwrap();
     let mut group = RedisGroup::start(scratch.path()).unwrap();
-    let first = group.primary().unwrap();
+    let first = group.wait_for_primary().unwrap();
     group.servers()[first].freeze().unwrap();
     let second = group.wait_for_other_primary(first).unwrap();
     group.servers()[first].thaw().unwrap();
@@ -51,7 +51,7 @@ fn a_frozen_primary_of_a_redis_group_is_replaced_and_follows_when_thawed() {
 fn a_redis_group_without_replicas_takes_no_writes_and_without_most_sentinels_keeps_its_primary() {
     let scratch = Scratch::new().unwrap();
     let mut group = RedisGroup::start(scratch.path()).unwrap();
-    let primary = group.primary().unwrap();
+    let primary = group.wait_for_primary().unwrap();
     for sentinel in &mut group.sentinels()[..2] {
         sentinel.kill();
     }
@@ -75,6 +75,6 @@ fn a_redis_group_without_replicas_takes_no_writes_and_without_most_sentinels_kee
         sentinel.restart().unwrap();
     }
     group.settle().unwrap();
-    let primary = group.primary().unwrap();
+    let primary = group.wait_for_primary().unwrap();
     assert_eq!(group.servers()[primary].ask(&["SET", "key", "42"]).unwrap(), ["OK"]);
 }

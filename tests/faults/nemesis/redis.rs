@@ -70,7 +70,7 @@ fn restore(server: usize) -> Undo {
 }
 
 fn primary(deployment: &Deployment) -> Result<usize> {
-    deployment.services.redis.primary().context("the sentinels know no primary")
+    deployment.services.redis.wait_for_primary()
 }
 
 fn front(deployment: &Deployment, server: usize) -> Result<&Proxy> {
