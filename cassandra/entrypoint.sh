@@ -5,7 +5,8 @@
 # - If there are some, they are the seeds. A node that has never served then joins the ring and streams its share first.
 # - If there are none, a node that has served starts alone, and looks for the others for as long as it is alone.
 # - A node that never has starts a new ring only where FOUNDER names its machine. All others wait.
-# REPLACE_ADDRESS, an address that `nodetool status` shows as DN, makes a node that has never served take that node's place.
+# The file `replaces` beside the data, with an address that `nodetool status` shows as DN, makes a node that has never served
+# take that node's place. (A variable of the service would start all other nodes again.)
 set -euo pipefail
 
 service=${SERVICE:-cassandra} machine=${MACHINE:?is the name of the machine}
@@ -48,8 +49,8 @@ if [ $has_served = no ] && [ "${FOUNDER:-}" != "$machine" ]; then
         seeds=$(peers)
     done
 fi
-if [ $has_served = no ] && [ -n "${REPLACE_ADDRESS:-}" ]; then
-    options+=(-Dcassandra.replace_address_first_boot="$REPLACE_ADDRESS")
+if [ $has_served = no ] && [ -s $data/replaces ]; then
+    options+=(-Dcassandra.replace_address_first_boot="$(< $data/replaces)")
 fi
 configure "${seeds:-$address}"
 

@@ -1,8 +1,8 @@
 #!/bin/sh
 # A real three-node Docker Swarm on one machine: a network namespace, a PID namespace and a dockerd for each node, on a
 # bridge of their own. Needs root, and Debian's docker.io, iproute2, iptables and dnsmasq-base.
-# usage: lab.sh up | down | start N | kill N | cut N | mend N | pid N
-# All state is in $LAB. Nodes are 10.77.0.1 to 10.77.0.3; this machine is 10.77.0.254.
+# usage: lab.sh up | down | join N | start N | kill N | remove N | cut N | mend N | pid N
+# All state is in $LAB. Nodes are 10.77.0.1 to 10.77.0.3, and those that join later; this machine is 10.77.0.254.
 # There is no image registry, and no virtual IPs where the kernel has no IPVS: images are loaded into each node, services
 # are found by DNS (dnsrr), and ports are the nodes' own (mode: host).
 set -eu
@@ -37,6 +37,33 @@ plug() {
     rm -f "$LAB/node$1.pid"
 }
 
+# A machine with its place on the network.
+add() {
+    ip netns add "lab$1"
+    ip link add "lab$1" type veth peer name eth0 netns "lab$1"
+    ip link set "lab$1" master br-lab up
+    ip -n "lab$1" link set lo up
+    ip -n "lab$1" addr add "10.77.0.$1/24" dev eth0
+    ip -n "lab$1" link set eth0 up
+    ip -n "lab$1" route add default via 10.77.0.254
+    start "$1"
+}
+
+# Makes a machine a manager of the swarm that another one belongs to.
+join() {
+    token=$(docker "$2" swarm join-token -q manager)
+    docker "$1" swarm join --token "$token" --advertise-addr "10.77.0.$1" "10.77.0.$2:2377" > /dev/null
+}
+
+remove() {
+    plug "$1"
+    ip netns del "lab$1" 2> /dev/null || true
+    ip link del "lab$1" 2> /dev/null || true
+    # Directories of containers that are gone; the kernel may need a moment.
+    find /sys/fs/cgroup -depth -type d -path "*/penstock-lab-$1*" -exec rmdir {} + 2> /dev/null || true
+    rm -rf "$LAB/node$1"
+}
+
 case $1 in
 up)
     ip link add br-lab type bridge
@@ -46,39 +73,26 @@ up)
     # The name server of the machines knows no name, and says so at once. Docker asks it for each name that no container has.
     dnsmasq --conf-file=/dev/null --no-resolv --no-hosts --address=/#/ --bind-interfaces --listen-address=10.77.0.254 \
         --user=root --pid-file="$LAB/dnsmasq.pid"
-    for n in 1 2 3; do
-        ip netns add lab$n
-        ip link add lab$n type veth peer name eth0 netns lab$n
-        ip link set lab$n master br-lab up
-        ip -n lab$n link set lo up
-        ip -n lab$n addr add 10.77.0.$n/24 dev eth0
-        ip -n lab$n link set eth0 up
-        ip -n lab$n route add default via 10.77.0.254
-        start $n
-    done
+    for n in 1 2 3; do add $n; done
     # The third one leads, as it is the one that can be taken away: Cassandra is on the others.
     docker 3 swarm init --advertise-addr 10.77.0.3 --task-history-limit 2 > /dev/null
-    token=$(docker 3 swarm join-token -q manager)
-    for n in 1 2; do docker $n swarm join --token "$token" --advertise-addr 10.77.0.$n 10.77.0.3:2377 > /dev/null; done
+    for n in 1 2; do join $n 3; done
     ;;
 down)
-    for n in 1 2 3; do plug $n; done
-    for n in 1 2 3; do
-        ip netns del lab$n 2> /dev/null || true
-        ip link del lab$n 2> /dev/null || true
-        # Directories of containers that are gone; the kernel may need a moment.
-        find /sys/fs/cgroup -depth -type d -path "*/penstock-lab-$n*" -exec rmdir {} + 2> /dev/null || true
-    done
+    for n in 1 2 3 4; do plug $n; done
+    for n in 1 2 3 4; do remove $n; done
     if [ -f "$LAB/dnsmasq.pid" ]; then
         kill "$(cat "$LAB/dnsmasq.pid")" 2> /dev/null || true
         rm -f "$LAB/dnsmasq.pid"
     fi
     while iptables -D FORWARD -i br-lab -o br-lab -j ACCEPT 2> /dev/null; do :; done
     ip link del br-lab 2> /dev/null || true
-    rm -rf "$LAB"/node? "$LAB"/secrets
+    rm -rf "$LAB"/node?.log "$LAB"/secrets "$LAB"/snapshot-*.tar
     ;;
+join) add "$2"; join "$2" 1 ;;
 start) start "$2" ;;
 kill) plug "$2" ;;
+remove) remove "$2" ;;
 cut) ip link set "lab$2" down ;;
 mend) ip link set "lab$2" up ;;
 pid) first "$2" ;;

@@ -1,9 +1,10 @@
-//! Points at which the fault suite makes a process die, or break a promise on purpose, to see whether the checkers
-//! notice.
+//! Points at which tests make a process die, or wait, or break a promise on purpose, to see whether the checkers notice.
 //!
 //! A process obeys the variable `FAILPOINTS` (`name=action;…`, in the words of the crate `fail`), for example
 //! `die-after-commit=50*off->return`: pass fifty times, then die. That is so in builds with debug assertions only: a
 //! release has no failpoints, and none of their names.
+
+use std::time::Duration;
 
 /// As long as it lives, failpoints do what the variable `FAILPOINTS` says.
 pub struct Armed {
@@ -34,6 +35,26 @@ pub fn is_set(name: &str) -> bool {
     };
 }
 
+/// How long to wait here: as many milliseconds as the failpoint of this name says, for example `slow=return(200)`.
+///
+/// # Panics
+/// If it says anything else.
+#[inline]
+pub fn latency(name: &str) -> Option<Duration> {
+    #[cfg(debug_assertions)]
+    return fail::eval(name, |said| {
+        let millis = said.and_then(|said| said.parse().ok());
+        Duration::from_millis(
+            millis.unwrap_or_else(|| panic!("the failpoint {name} must say return(milliseconds)")),
+        )
+    });
+    #[cfg(not(debug_assertions))]
+    return {
+        let _ = name;
+        None
+    };
+}
+
 /// Ends the process at once, as SIGKILL would, if the failpoint of this name says so.
 #[inline]
 pub fn die_at(name: &str) {
@@ -54,5 +75,13 @@ mod tests {
         let fired: Vec<bool> = (0..4).map(|_| is_set("third-time")).collect();
         let expected = if cfg!(debug_assertions) { [false, false, true, true] } else { [false; 4] };
         assert_eq!(fired, expected);
+    }
+
+    #[test]
+    fn a_latency_is_in_milliseconds_and_there_is_none_in_a_release() {
+        let _armed = arm();
+        assert_eq!(latency("nothing-is-known-of-it-either"), None);
+        fail::cfg("slow", "return(200)").unwrap();
+        assert_eq!(latency("slow"), cfg!(debug_assertions).then_some(Duration::from_millis(200)));
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum Action {
 pub(crate) enum StorageAction {
     /// Raise the number of copies by one, and say what to repair
     Replicate(Box<ReplicateOptions>),
+    /// Remove all records, before a snapshot is loaded. No storage worker may be at work
+    Truncate(Box<TruncateOptions>),
 }
 
 #[derive(Subcommand)]
@@ -81,6 +83,15 @@ pub(crate) struct ReplicateOptions {
     /// All copies were repaired since the last step, though Cassandra has no note of it.
     #[arg(long)]
     pub(crate) repaired: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct TruncateOptions {
+    #[command(flatten)]
+    pub(crate) cassandra: CassandraOptions,
+    /// The keyspace once more, as nothing brings its records back but a snapshot.
+    #[arg(long, value_name = "KEYSPACE")]
+    pub(crate) confirm: String,
 }
 
 #[derive(Args)]

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             Action::Serve(options) => serve::serve(*options).await,
             Action::Doctor(options) => doctor::examine(*options).await,
             Action::Storage(StorageAction::Replicate(options)) => storage::replicate(*options).await,
+            Action::Storage(StorageAction::Truncate(options)) => storage::truncate(*options).await,
             Action::Queue(QueueAction::Apply(options)) => queue::apply(options).await,
             Action::Queue(QueueAction::Users(options)) => queue::users(&options),
         }

@@ -1,7 +1,7 @@
-//! More copies of everything.
+//! More copies of everything, and nothing of it.
 
-use crate::config::ReplicateOptions;
-use anyhow::Context;
+use crate::config::{ReplicateOptions, TruncateOptions};
+use anyhow::{Context, ensure};
 use std::io::{self, Write};
 use storage_worker::store::cassandra::{self, Repaired};
 
@@ -22,5 +22,19 @@ pub(crate) async fn replicate(options: ReplicateOptions) -> anyhow::Result<()> {
     if raised.copies.values().any(|copies| *copies < raised.nodes) {
         writeln!(out, "and then, for one more copy: penstock storage replicate")?;
     }
+    Ok(())
+}
+
+/// Removes all records.
+pub(crate) async fn truncate(options: TruncateOptions) -> anyhow::Result<()> {
+    let config = options.cassandra.config()?;
+    let keyspace = &config.keyspace;
+    ensure!(
+        options.confirm == *keyspace,
+        "nothing was removed: --confirm says {:?}, and the keyspace is {keyspace}",
+        options.confirm
+    );
+    cassandra::truncate(&config).await.context("perhaps not all records were removed: do it again")?;
+    writeln!(io::stdout(), "{keyspace} has no records any more")?;
     Ok(())
 }

@@ -5,7 +5,7 @@ mod installation;
 
 use std::{
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,7 +23,7 @@ use installation::{Installation, Membership};
 #[derive(Debug)]
 pub struct Cassandra {
     node: Node,
-    address: SocketAddr,
+    address: SocketAddrV4,
     installation: Installation,
     cluster: Arc<Cluster>,
 }
@@ -69,23 +69,30 @@ impl Cassandra {
 
     fn launch(cluster: Arc<Cluster>, address: Ipv4Addr, membership: Membership) -> Result<Self> {
         let installation = Installation::prepare(&cluster, address, membership)?;
-        let address = SocketAddr::new(IpAddr::V4(address), cluster.native_port());
+        let address = SocketAddrV4::new(address, cluster.native_port());
         let server = installation.clone();
         let node = Node::start(
             &format!("Cassandra {address}"),
             installation.log(),
             move || server.command("org.apache.cassandra.service.CassandraDaemon"),
-            move |_| answers(address).unwrap_or_default(),
+            move |_| answers(address.into()).unwrap_or_default(),
         )?;
         Ok(Self { node, address, installation, cluster })
     }
 
     /// Where it tells clients to find it.
     pub fn front(&self) -> SocketAddr {
-        match self.address {
-            SocketAddr::V4(own) => SocketAddr::from((self.cluster.front_of(*own.ip()), own.port())),
-            SocketAddr::V6(_) => self.address,
-        }
+        SocketAddr::from((self.cluster.front_of(*self.address.ip()), self.address.port()))
+    }
+
+    /// The Unix group of its process, by which a [`Firewall`](crate::Firewall) knows it where this process is root's.
+    pub fn group(&self) -> u32 {
+        self.installation.group()
+    }
+
+    /// Where it listens for other nodes.
+    pub fn storage_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(*self.address.ip(), self.cluster.storage_port())
     }
 
     /// The directory of its log files for machines.
@@ -95,7 +102,7 @@ impl Cassandra {
 
     /// Where it listens for CQL.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.address.into()
     }
 
     /// Runs nodetool against this node, for example `&["flush"]`, and returns what it printed. Takes some two

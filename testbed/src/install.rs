@@ -7,7 +7,7 @@
 //! - The grammar of Logstash: a Go module, and Debian's Go.
 //! - Redis: Debian's `redis-tools`, which holds the server's binary but starts no daemon.
 //! - libfaketime, which puts the clock of a process off.
-//! - For a Swarm: Debian's Docker, and tools for networks.
+//! - For a Swarm: Debian's Docker, and tools for networks; for a firewall, those tools.
 //!
 //! All but Debian's packages goes into the [`cache`], which fresh clones share.
 
@@ -127,6 +127,14 @@ pub fn swarm() -> Result<()> {
         ("openssl", "openssl"),
         ("curl", "curl"),
     ];
+    programs.iter().try_for_each(|(program, package)| {
+        need(program, package, &format!("put {program} on the PATH")).map(drop)
+    })
+}
+
+/// What [`Firewall`](crate::Firewall) is made of, and a network to have it in.
+pub fn firewall() -> Result<()> {
+    let programs = [("ip", "iproute2"), ("iptables", "iptables")];
     programs.iter().try_for_each(|(program, package)| {
         need(program, package, &format!("put {program} on the PATH")).map(drop)
     })

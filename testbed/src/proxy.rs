@@ -1,5 +1,9 @@
 //! A TCP proxy that cuts, silences, delays or disturbs connections.
 
+mod aim;
+
+pub use aim::Place;
+use aim::{Aim, Frames};
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
@@ -18,6 +22,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct State {
     target: SocketAddr,
+    /// Whether clients speak CQL: then what they send is looked at.
+    is_cql: bool,
     line: Mutex<Line>,
     changed: Condvar,
 }
@@ -26,6 +32,8 @@ struct State {
 struct Line {
     mode: Mode,
     connections: Vec<TcpStream>,
+    /// What is still to be hit.
+    aims: Vec<Aim>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,11 +69,24 @@ impl Proxy {
 
     /// Starts a proxy for `target` on this address.
     pub fn start_on(listen: SocketAddr, target: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::start_as(listen, target, false)
+    }
+
+    /// The same for clients that speak CQL (binary protocol v4), whose requests it can tell apart.
+    pub fn start_cql_on(listen: SocketAddr, target: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::start_as(listen, target, true)
+    }
+
+    fn start_as(listen: SocketAddr, target: impl ToSocketAddrs, is_cql: bool) -> io::Result<Self> {
         let target = target.to_socket_addrs()?.next().ok_or(io::ErrorKind::InvalidInput)?;
         let listener = TcpListener::bind(listen)?;
         let address = listener.local_addr()?;
-        let line = Mutex::new(Line { mode: Mode::Open(Delay::default()), connections: Vec::new() });
-        let state = Arc::new(State { target, line, changed: Condvar::new() });
+        let line = Mutex::new(Line {
+            mode: Mode::Open(Delay::default()),
+            connections: Vec::new(),
+            aims: Vec::new(),
+        });
+        let state = Arc::new(State { target, is_cql, line, changed: Condvar::new() });
         let accepting = Arc::clone(&state);
         thread::spawn(move || accepting.accept(&listener));
         Ok(Self { address, state })
@@ -105,6 +126,16 @@ impl Proxy {
     /// that waits for its retransmission.
     pub fn stall(&self, every: usize, time: Duration) {
         self.state.set(Mode::Open(Delay { time, every }));
+    }
+
+    /// Closes so many connections, each when the next request with this opcode goes by. The proxy was started for CQL.
+    pub fn cut_requests(&self, opcode: u8, place: Place, times: usize) {
+        self.state.line().aims = vec![Aim { opcode, place }; times];
+    }
+
+    /// How many of those were not closed yet.
+    pub fn requests_to_cut(&self) -> usize {
+        self.state.line().aims.len()
     }
 
     /// Lets everything pass again, also what was held back.
@@ -176,10 +207,16 @@ impl State {
     fn forward(&self, way: Way, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
         let mut pieces = 0_usize;
+        let mut frames = (self.is_cql && way == Way::ToServer).then(Frames::default);
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             pieces += 1;
             self.hold(way, pieces);
-            if to.write_all(&buffer[..length]).is_err() {
+            let cut = frames.as_mut().and_then(|frames| self.cut_at(frames, &buffer[..length]));
+            if to.write_all(&buffer[..cut.unwrap_or(length)]).is_err() {
+                break;
+            }
+            if cut.is_some() {
+                let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
                 break;
             }
         }
@@ -187,6 +224,15 @@ impl State {
         self.wait_while_blocked(way);
         let _ = to.shutdown(Shutdown::Write);
         self.forget_closed();
+    }
+
+    /// How many of these bytes a client's connection lives to send; `None`: all.
+    fn cut_at(&self, frames: &mut Frames, bytes: &[u8]) -> Option<usize> {
+        frames.cut(bytes, |opcode| {
+            let mut line = self.line();
+            let aimed = line.aims.iter().position(|aim| aim.opcode == opcode)?;
+            Some(line.aims.swap_remove(aimed).place)
+        })
     }
 
     /// Waits as long as a piece of this number is to be held back.

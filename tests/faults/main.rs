@@ -25,8 +25,40 @@ mod stalls;
 mod suite;
 mod table;
 
-use std::process::ExitCode;
+use anyhow::{Context, Result};
+use std::{
+    convert::Infallible,
+    env,
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode},
+};
+use testbed::install;
+
+/// Set in a network of its own.
+const ALONE: &str = "PENSTOCK_FAULTS_ALONE";
 
 fn main() -> ExitCode {
+    if env::var_os(suite::ALL).is_some()
+        && env::var_os(ALONE).is_none()
+        && let Err(error) = begin_alone()
+    {
+        eprintln!("faults: {error:#}");
+        return ExitCode::FAILURE;
+    }
     suite::run()
+}
+
+/// Begins again in a network namespace, where faults may set up a firewall that ends with it. From there nothing can be
+/// installed.
+fn begin_alone() -> Result<Infallible> {
+    install::rabbitmq()?;
+    install::cassandra()?;
+    for service in [install::java, install::redis, install::faketime] {
+        service()?;
+    }
+    install::firewall()?;
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", "PATH=$PATH:/usr/sbin:/sbin ip link set lo up && exec \"$0\" \"$@\""]);
+    command.arg(env::current_exe()?).args(env::args_os().skip(1)).env(ALONE, "1");
+    Err(command.exec()).context("a network namespace")
 }

@@ -7,6 +7,7 @@ mod clocks;
 mod databases;
 mod failpoints;
 mod pairs;
+mod partitions;
 mod processes;
 mod redis;
 mod wires;
@@ -70,6 +71,7 @@ pub(crate) fn all() -> Vec<Fault> {
         databases::all(),
         redis::all(),
         wires::all(),
+        partitions::all(),
         pairs::all(),
     ];
     themes.into_iter().flatten().collect()

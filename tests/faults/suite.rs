@@ -27,7 +27,7 @@ const SEED: &str = "PENSTOCK_FAULTS_SEED";
 /// Unless it is given, the same every time.
 const USUAL_SEED: u64 = 1;
 /// Set: every fault there is, in place of the short version.
-const ALL: &str = "PENSTOCK_FAULTS_ALL";
+pub(crate) const ALL: &str = "PENSTOCK_FAULTS_ALL";
 /// How long to go on. Without it: every fault once.
 const MINUTES: &str = "PENSTOCK_FAULTS_MINUTES";
 /// Set: mutants in place of faults.

@@ -21,7 +21,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/images.sh");
 const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 
 /// How cargo builds the binaries of images.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
     /// As they are shipped
     Release,

@@ -43,7 +43,7 @@ pub(crate) enum Action {
     Test {
         /// Only tests with this in their name
         name: Option<String>,
-        /// All tests
+        /// All tests; those that need failpoints only where gate and worker are built with `--profile dev`
         #[arg(long)]
         all: bool,
         /// How gate and worker are built, if the lab is not up

@@ -3,7 +3,7 @@
 //! - [`config`]: what must be known to reach it.
 //! - [`migrate()`]: the keyspace and its tables, made by numbered migrations.
 //! - [`examine()`]: what is not as it should be; [`replicate()`]: one more copy of everything.
-//! - [`roles`]: who may do what.
+//! - [`roles`]: who may do what; [`truncate()`]: nothing, before a snapshot is loaded.
 //! - `session`, `statements`: the driver's session and every statement, prepared once.
 //! - `rows`, `write`: what is read, and what is bound.
 //! - `fault`: what an error means.
@@ -23,6 +23,7 @@ mod rows;
 mod session;
 pub mod standing;
 mod statements;
+pub mod truncate;
 mod write;
 
 pub use config::{CassandraConfig, Credentials, Replication};
@@ -30,6 +31,7 @@ pub use examine::{Finding, examine};
 pub use migrate::migrate;
 pub use replicate::{Raised, Repaired, replicate};
 pub use standing::Standing;
+pub use truncate::truncate;
 
 use super::{
     BucketId, Capacity, Committed, Group, ReceiptChange, Row, Rows, Store, StoreError, View,
@@ -148,6 +150,9 @@ impl Store for CassandraStore {
         let (collection, number) = (bucket.collection, i32::from(bucket.bucket));
         if records.is_empty() && receipts.is_empty() {
             return Ok(Rows::default());
+        }
+        if let Some(latency) = failpoint::latency("store-latency") {
+            tokio::time::sleep(latency).await;
         }
         if receipts.is_empty() || failpoint::is_set("mutant-receipts-ignored") {
             let ids: Vec<&str> = records.iter().map(RecordId::as_str).collect();

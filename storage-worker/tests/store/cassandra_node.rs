@@ -13,7 +13,7 @@ use std::{
 };
 use storage_worker::store::{
     BucketId, Committed, Group, ReceiptChange, Store, StoreError, View,
-    cassandra::{CassandraConfig, CassandraStore, Replication, migrate},
+    cassandra::{CassandraConfig, CassandraStore, Replication, migrate, truncate},
 };
 use tokio::task::JoinSet;
 
@@ -40,6 +40,24 @@ async fn a_group_that_is_too_large_is_invalid() {
     apply(&store, bucket, group).await;
     store.create(bucket, &rows[11..]).await.unwrap();
     assert_eq!(store.scan(bucket, None, 100).await.unwrap().records, rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_keyspace_has_neither_records_nor_receipts_and_takes_both() {
+    let config = CassandraConfig::new(testbed::cassandra(), format!("t{}", uuid::Uuid::now_v7().simple()));
+    migrate(&config, &Replication::default()).await.unwrap();
+    let store = CassandraStore::connect(config.clone()).await.unwrap();
+    let (bucket, command) = (bucket(), command());
+    let group = Group {
+        changes: step(row("a", 1, "1")).changes,
+        receipts: vec![ReceiptChange::first(receipt(command, "a", 1), MINUTES)],
+    };
+    apply(&store, bucket, group.clone()).await;
+    truncate(&config).await.unwrap();
+    assert_eq!(get(&store, bucket, "a").await, None);
+    assert_eq!(find_receipt(&store, bucket, command).await, None);
+    apply(&store, bucket, group).await;
+    assert_eq!(get(&store, bucket, "a").await, Some(row("a", 1, "1")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

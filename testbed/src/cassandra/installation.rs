@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::Ipv4Addr,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -36,7 +37,11 @@ pub(super) struct Installation {
     directory: PathBuf,
     jmx: Arc<Port>,
     membership: Membership,
+    group: u32,
 }
+
+/// Nodes run in groups of their own, from this one on: by it a firewall tells them apart.
+const FIRST_GROUP: u32 = 61_000;
 
 impl Installation {
     /// Writes the settings of the node on `address`.
@@ -53,7 +58,13 @@ impl Installation {
         fs::write(directory.join("jvm.options"), JVM_OPTIONS)?;
         fs::write(directory.join("logback.xml"), LOGBACK)?;
         fs::write(directory.join("cassandra-rackdc.properties"), "dc=dc1\nrack=r1\n")?;
-        Ok(Self { java, jars, directory, jmx, membership })
+        let group = FIRST_GROUP + u32::from(address.octets()[3]);
+        Ok(Self { java, jars, directory, jmx, membership, group })
+    }
+
+    /// The Unix group of its process, where this one is root's.
+    pub(super) fn group(&self) -> u32 {
+        self.group
     }
 
     pub(super) fn membership(&self) -> Membership {
@@ -80,6 +91,9 @@ impl Installation {
     pub(super) fn command(&self, main: &str) -> Command {
         let home = self.directory.display();
         let mut command = Command::new(&self.java);
+        if rustix::process::geteuid().is_root() {
+            command.gid(self.group);
+        }
         command.env("LOG_DIR", self.json_log());
         command.args(["-Xms512M", "-Xmx512M", "-XX:+UseG1GC"]);
         if self.membership != Membership::Lone {

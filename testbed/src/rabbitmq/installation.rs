@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Enters the Debian root; its arguments are the root, the node's directory and a command.
+/// Enters the Debian root; its arguments are the root, the node's directory, a group and a command.
 const ENTER: &str = include_str!("../../rabbitmq/enter.sh");
 
 /// How it logs: as in the cluster.
@@ -20,6 +20,7 @@ pub(super) struct Installation {
     name: String,
     root: PathBuf,
     directory: PathBuf,
+    group: u32,
     environment: Vec<(&'static str, String)>,
 }
 
@@ -32,6 +33,8 @@ pub(super) struct Settings<'a> {
     pub(super) management: u16,
     pub(super) distribution: u16,
     pub(super) epmd: u16,
+    /// The Unix group of its process.
+    pub(super) group: u32,
 }
 
 impl Installation {
@@ -55,6 +58,7 @@ impl Installation {
             name: settings.erlang_name(),
             root: root.to_owned(),
             directory: directory.to_owned(),
+            group: settings.group,
             environment: settings.environment(),
         })
     }
@@ -73,7 +77,7 @@ impl Installation {
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new("/usr/bin/unshare");
         command.args(["--mount", "/bin/sh", "-c", ENTER, "enter"]);
-        command.arg(&self.root).arg(&self.directory).arg(program);
+        command.arg(&self.root).arg(&self.directory).arg(self.group.to_string()).arg(program);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

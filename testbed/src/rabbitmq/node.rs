@@ -1,5 +1,6 @@
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddrV4},
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,6 +18,8 @@ use super::{
 };
 use crate::{install, node::Node, port::Port};
 
+/// Nodes run in groups of their own, after this one: by it a firewall tells them apart.
+const GROUPS: u32 = 62_000;
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 /// One RabbitMQ node with the management plugin, user guest, password guest, on 127.0.0.1. A [`Node`] for
@@ -26,7 +29,8 @@ pub struct RabbitMq {
     node: Node,
     broker: Broker,
     installation: Installation,
-    _ports: [Port; 3],
+    group: u32,
+    ports: [Port; 3],
     // The nodes of a cluster share one; the last one ends it.
     _epmd: Arc<Epmd>,
 }
@@ -45,8 +49,11 @@ impl RabbitMq {
         let names: Vec<String> = (1..=count).map(|number| format!("rabbit{number}")).collect();
         // At the same time: each waits for its peers.
         let nodes: Result<Vec<Self>> = thread::scope(|scope| {
-            let start = |name| Self::start_node(&root, directory, name, &names, &epmd);
-            let starts: Vec<_> = names.iter().map(|name| scope.spawn(move || start(name))).collect();
+            let start = |number, group| Self::start_node(&root, directory, (number, group), &names, &epmd);
+            let starts: Vec<_> = (0..count)
+                .zip(GROUPS + 1..)
+                .map(|(number, group)| scope.spawn(move || start(number, group)))
+                .collect();
             starts.into_iter().map(|start| start.join().map_err(|_| anyhow!("a start panicked"))?).collect()
         });
         let nodes = nodes?;
@@ -59,13 +66,14 @@ impl RabbitMq {
     fn start_node(
         root: &Path,
         directory: &Path,
-        name: &str,
+        (number, group): (usize, u32),
         peers: &[String],
         epmd: &Arc<Epmd>,
     ) -> Result<Self> {
+        let name = &peers[number];
         let ports = [Port::reserve()?, Port::reserve()?, Port::reserve()?];
         let [amqp, management, distribution] = ports.each_ref().map(Port::number);
-        let settings = Settings { name, peers, amqp, management, distribution, epmd: epmd.port() };
+        let settings = Settings { name, peers, amqp, management, distribution, epmd: epmd.port(), group };
         let installation = Installation::prepare(root, &directory.join(name), &settings)?;
         let server = installation.clone();
         let node = Node::start(
@@ -78,7 +86,7 @@ impl RabbitMq {
             &format!("amqp://guest:guest@127.0.0.1:{amqp}"),
             &format!("http://guest:guest@127.0.0.1:{management}"),
         )?;
-        Ok(Self { node, broker, installation, _ports: ports, _epmd: Arc::clone(epmd) })
+        Ok(Self { node, broker, installation, group, ports, _epmd: Arc::clone(epmd) })
     }
 
     /// The AMQP URL of the default vhost.
@@ -89,6 +97,16 @@ impl RabbitMq {
     /// The broker as seen from outside: vhosts, policies, queues.
     pub fn broker(&self) -> &Broker {
         &self.broker
+    }
+
+    /// The Unix group of its process, by which a [`Firewall`](crate::Firewall) knows it.
+    pub fn group(&self) -> u32 {
+        self.group
+    }
+
+    /// Where it listens for other nodes, and for `rabbitmqctl`.
+    pub fn distribution_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports[2].number())
     }
 
     /// The directory of its log files for machines.

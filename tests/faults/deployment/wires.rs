@@ -23,7 +23,7 @@ impl Wires {
             (0..count).map(|_| one()).collect()
         };
         let cassandra = services.cassandra.iter();
-        let cassandra = cassandra.map(|node| Ok(Proxy::start_on(node.front(), node.address())?));
+        let cassandra = cassandra.map(|node| Ok(Proxy::start_cql_on(node.front(), node.address())?));
         Ok(Self {
             gate_broker: to_brokers(GATES)?,
             worker_broker: to_brokers(WORKERS)?,

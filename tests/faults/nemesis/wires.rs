@@ -1,16 +1,17 @@
 //! The network between any two parties is cut, silent, deaf one way, slow or lossy.
 
-use super::{Fault, Party, Undo, pick};
+use super::{Fault, Party, Undo, nothing_to_undo, pick};
 use crate::{
     deployment::{DEADLINE, Deployment, GATES, WORKERS, Wires, wait},
     plan::Dice,
 };
-use anyhow::Result;
-use std::time::Duration;
-use testbed::Proxy;
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+use testbed::{Place, Proxy};
 
 /// How long one direction stays silent, and for how long connections cannot be made.
 const ONE_WAY: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_millis(20);
 const CUT: Duration = Duration::from_secs(2);
 /// Longer than two heartbeats, in seconds.
 const SILENT: u64 = DEADLINE.as_secs() + 2;
@@ -18,6 +19,10 @@ const DELAY: Duration = Duration::from_millis(20);
 /// A lost packet: now and then, and what TCP takes to send it again.
 const LOST_ONE_IN: usize = 40;
 const SENT_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// How a group is sent (CQL binary protocol v4, §4.1.7), and how often each node's connections are cut at one.
+const BATCH: u8 = 0x0D;
+const CUTS: usize = 4;
+const CUT_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) fn all() -> Vec<Fault> {
     let cut = |name, begin| Fault::new(name, Party::Wires, CUT.as_secs(), begin);
@@ -29,6 +34,12 @@ pub(super) fn all() -> Vec<Fault> {
         silent("worker-broker-silent", |deployment, dice| silenced(deployment, worker_broker(dice))),
         cut("worker-cassandra-cut", |deployment, dice| torn(deployment, worker_cassandra(dice))),
         silent("worker-cassandra-silent", |deployment, dice| silenced(deployment, worker_cassandra(dice))),
+        Fault::new("commits-cut-in-the-middle", Party::Wires, 0, |deployment, _| {
+            commits_cut(deployment, Place::Middle)
+        }),
+        Fault::new("commits-cut-at-the-end", Party::Wires, 0, |deployment, _| {
+            commits_cut(deployment, Place::End)
+        }),
         Fault::new("wires-slow", Party::Wires, 6, |deployment, _| {
             disturbed(deployment, |wire| wire.delay(DELAY))
         }),
@@ -70,6 +81,20 @@ fn torn(deployment: &mut Deployment, chosen: Chosen) -> Result<Undo> {
 fn silenced(deployment: &mut Deployment, chosen: Chosen) -> Result<Undo> {
     chosen(&deployment.wires).into_iter().for_each(Proxy::block);
     Ok(restored(chosen))
+}
+
+/// Connections end exactly while a group is sent, or after it was and before its answer comes.
+fn commits_cut(deployment: &mut Deployment, place: Place) -> Result<Undo> {
+    let wires = &deployment.wires.worker_cassandra;
+    for wire in wires {
+        wire.cut_requests(BATCH, place, CUTS);
+    }
+    let end = Instant::now() + CUT_WITHIN;
+    while wires.iter().any(|wire| wire.requests_to_cut() > 0) {
+        ensure!(Instant::now() < end, "no commits to cut within {CUT_WITHIN:?}");
+        wait(INTERVAL);
+    }
+    Ok(nothing_to_undo())
 }
 
 fn disturbed(deployment: &mut Deployment, how: fn(&Proxy)) -> Result<Undo> {

@@ -88,14 +88,28 @@ impl Pause {
 impl Load {
     /// Puts clients to work, each beginning with another of the edges.
     pub(crate) fn start(edges: &[String], password: &str, clients: usize) -> Result<Self> {
+        Self::start_as(edges, password, clients, |number| number % 2 == 1)
+    }
+
+    /// The same, but none of them writes.
+    pub(crate) fn readers(edges: &[String], password: &str, clients: usize) -> Result<Self> {
+        Self::start_as(edges, password, clients, |_| true)
+    }
+
+    fn start_as(
+        edges: &[String],
+        password: &str,
+        clients: usize,
+        reads: impl Fn(usize) -> bool,
+    ) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let records = runtime.block_on(Records::open(edges, password))?;
         let stopped = Arc::new(AtomicBool::new(false));
         let mut working = JoinSet::new();
         for number in 0..clients {
-            let (records, stopped) = (records.clone(), Arc::clone(&stopped));
-            working
-                .spawn_on(async move { Worker::new(records, number).work(&stopped).await }, runtime.handle());
+            let (stopped, worker) =
+                (Arc::clone(&stopped), Worker::new(records.clone(), number, reads(number)));
+            working.spawn_on(async move { worker.work(&stopped).await }, runtime.handle());
         }
         Ok(Self { runtime, clients: working, stopped, records })
     }
@@ -174,6 +188,7 @@ impl Records {
 struct Worker {
     records: Records,
     number: usize,
+    reads: bool,
     edge: usize,
     client: Option<Client>,
     failed_in_a_row: usize,
@@ -182,15 +197,15 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(records: Records, number: usize) -> Self {
+    fn new(records: Records, number: usize, reads: bool) -> Self {
         // Both kinds of client at each edge.
         let (edge, began) = (number / 2 % records.edges.len(), Instant::now());
         let told = Told::of(records.edges.len());
-        Self { records, number, edge, client: None, failed_in_a_row: 0, began, told }
+        Self { records, number, reads, edge, client: None, failed_in_a_row: 0, began, told }
     }
 
     async fn work(mut self, stopped: &AtomicBool) -> Told {
-        let (reads, first, mut answered) = (self.number % 2 == 1, self.edge, Instant::now());
+        let (reads, first, mut answered) = (self.reads, self.edge, Instant::now());
         let mut step = 0_u64;
         while !stopped.load(Ordering::Relaxed) {
             step += 1;

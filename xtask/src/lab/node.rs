@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// One node.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    pub(super) number: u8,
+    pub(crate) number: u8,
     pub(super) socket: PathBuf,
 }
 

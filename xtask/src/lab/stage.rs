@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 use testbed::install;
 
@@ -37,8 +37,9 @@ impl Lab {
         Node { number, socket: self.directory.join(format!("node{number}/docker.sock")) }
     }
 
-    pub(crate) fn nodes(&self) -> [Node; 3] {
-        [1, 2, 3].map(|number| self.node(number))
+    /// All that there are: three, of which the second may have been replaced by a fourth.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        (1..=4).map(|number| self.node(number)).filter(|node| node.logs().exists()).collect()
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -65,8 +66,7 @@ impl Lab {
         self.script("lab.sh", &["up"])?;
         eprintln!("xtask: three nodes after {:?}; loading images", began.elapsed());
         for node in self.nodes() {
-            Self::load(&node, ours, images::crate_version(), &[])?;
-            Self::load(&node, services, LAB_TAG, &[])?;
+            Self::equip(&node, ours, services)?;
         }
         for block in ["labels", "secrets", "broker-users", "swarm-secrets"] {
             self.block(block, &[])?;
@@ -76,10 +76,23 @@ impl Lab {
         Ok(())
     }
 
-    /// Whether its gates and workers were built as they are shipped.
-    pub(crate) fn runs_what_is_shipped(&self) -> Result<bool> {
+    /// One more node, with the images that the stack needs.
+    pub(crate) fn join(&self, number: u8) -> Result<Node> {
+        self.script("lab.sh", &["join", &number.to_string()])?;
+        let node = self.node(number);
+        Self::equip(&node, &images::packed()?, &images::of_services()?)?;
+        Ok(node)
+    }
+
+    fn equip(node: &Node, ours: &[Image], services: &[Image]) -> Result<()> {
+        Self::load(node, ours, images::crate_version(), &[])?;
+        Self::load(node, services, LAB_TAG, &[])
+    }
+
+    /// How its gates and workers were built.
+    pub(crate) fn profile(&self) -> Result<Profile> {
         let name = fs::read_to_string(self.directory.join(PROFILE)).context("how the lab was built")?;
-        Ok(matches!(Profile::from_str(&name, false), Ok(Profile::Release)))
+        Profile::from_str(&name, false).map_err(|error| anyhow!("how the lab was built: {error}"))
     }
 
     /// Gives images to a node.
@@ -123,9 +136,19 @@ impl Lab {
 
     /// Runs a block of docs/operations.md on the first node, with these variables.
     pub(crate) fn block(&self, name: &str, variables: &[(&str, &str)]) -> Result<()> {
-        let mut command = self.command("deploy.sh", &["block", name]);
+        self.block_on(1, name, variables)
+    }
+
+    /// The same on another node.
+    pub(crate) fn block_on(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Result<()> {
+        let mut command = self.command("deploy.sh", &["block", name, &node.to_string()]);
         command.envs(variables.iter().copied());
         run(command)
+    }
+
+    /// What a block left in its directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// Where RabbitMQ's management takes a message for the default exchange.

@@ -1,6 +1,6 @@
 //! Nodes of Cassandra: one more, and one less.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
@@ -8,24 +8,20 @@ use super::{Lab, WHOLE_WITHIN};
 use crate::lab::node::{Node, wait_for};
 
 /// It streams its share first.
-const JOINED_WITHIN: Duration = Duration::from_mins(10);
+pub(super) const JOINED_WITHIN: Duration = Duration::from_mins(10);
 
 /// From two nodes and no failure tolerated to three and one, by the words of docs/operations.md. There is no way back.
 pub(super) fn grown(lab: &Lab) -> Result<String> {
     lab.block("grow-label", &[])?;
     let joined = wait_for("three nodes of Cassandra are UN", JOINED_WITHIN, || Ok(up(&lab.node(1))? == 3))?;
     lab.settle(WHOLE_WITHIN)?;
-    repair(lab)?;
+    on_each(lab, "repair")?;
     lab.block("grow-copies", &[])?;
-    repair(lab)?;
+    on_each(lab, "repair")?;
     lab.block("grow-tolerance", &[])?;
     lab.settle(WHOLE_WITHIN)?;
     lab.block("doctor", &[])?;
     Ok(format!("joined after {} s, three copies, one failure tolerated", joined.as_secs()))
-}
-
-fn repair(lab: &Lab) -> Result<()> {
-    ["1", "2", "3"].iter().try_for_each(|node| lab.script("deploy.sh", &["block", "repair", node]))
 }
 
 /// One of three.
@@ -44,29 +40,55 @@ pub(super) fn killed(lab: &Lab) -> Result<String> {
 
 /// A snapshot of every node, as one would copy away.
 pub(super) fn saved(lab: &Lab) -> Result<String> {
+    on_each(lab, "snapshot")?;
     let mut files = 0;
-    for number in 1..=3_u8 {
-        let node = lab.node(number);
-        if node.containers("cassandra")?.is_empty() {
-            continue;
-        }
-        lab.script("deploy.sh", &["block", "snapshot", &number.to_string()])?;
-        let container = only(&node)?;
-        let find = "find /var/lib/cassandra/data/penstock/*/snapshots/monday -name '*-Data.db' | wc -l";
-        let told = node.docker(&["exec", &container, "bash", "-c", find])?;
-        let count: usize = told.trim().parse().context("a number of files")?;
-        ensure!(count > 0, "node {number} has nothing in its snapshot");
+    for node in nodes(lab)? {
+        let listed = Command::new("tar").args(["-t", "-f"]).arg(lab.file(&backup(node))).output()?;
+        let count =
+            String::from_utf8(listed.stdout)?.lines().filter(|name| name.ends_with("-Data.db")).count();
+        ensure!(count > 0, "node {node} has nothing in its snapshot");
         files += count;
-        lab.script("deploy.sh", &["block", "clear-snapshot", &number.to_string()])?;
     }
     Ok(format!("{files} data files in the snapshots"))
+}
+
+/// Everything is removed, and all that was acknowledged before comes back from snapshots.
+pub(super) fn restored(lab: &Lab) -> Result<String> {
+    lab.block("restore-stop", &[])?;
+    on_each(lab, "snapshot")?;
+    lab.block("restore-empty", &[])?;
+    on_each(lab, "restore-load")?;
+    on_each(lab, "repair")?;
+    lab.block("restore-start", &[])?;
+    Ok("no workers meanwhile".to_owned())
+}
+
+/// Runs a block on each node with Cassandra, one after the other.
+pub(super) fn on_each(lab: &Lab, block: &str) -> Result<()> {
+    nodes(lab)?.into_iter().try_for_each(|node| lab.block_on(node, block, &[("FILE", &backup(node))]))
+}
+
+/// The numbers of the nodes with Cassandra.
+fn nodes(lab: &Lab) -> Result<Vec<u8>> {
+    let mut numbers = Vec::new();
+    for node in lab.nodes() {
+        if !node.containers("cassandra")?.is_empty() {
+            numbers.push(node.number);
+        }
+    }
+    Ok(numbers)
+}
+
+/// The file with a node's snapshot.
+fn backup(node: u8) -> String {
+    format!("snapshot-{node}.tar")
 }
 
 fn only(node: &Node) -> Result<String> {
     node.containers("cassandra")?.pop().context("no Cassandra on this node")
 }
 
-fn nodetool(node: &Node, arguments: &[&str]) -> Result<String> {
+pub(super) fn nodetool(node: &Node, arguments: &[&str]) -> Result<String> {
     let container = only(node)?;
     let said =
         ["exec", &container, "nodetool", "-u", "penstock", "-pwf", "/run/secrets/cassandra_jmx_password"];
@@ -74,6 +96,6 @@ fn nodetool(node: &Node, arguments: &[&str]) -> Result<String> {
 }
 
 /// How many nodes are up, and have joined.
-fn up(node: &Node) -> Result<usize> {
+pub(super) fn up(node: &Node) -> Result<usize> {
     Ok(nodetool(node, &["status"])?.lines().filter(|line| line.starts_with("UN ")).count())
 }

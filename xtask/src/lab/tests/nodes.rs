@@ -6,7 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::Lab;
+use super::{
+    Lab,
+    databases::{self, JOINED_WITHIN},
+};
 use crate::lab::{
     node::{Node, wait_for},
     rest::Rest,
@@ -40,6 +43,59 @@ pub(super) fn leader_killed(lab: &Lab) -> Result<String> {
         "node 3 does not lead the swarm any more: take the lab down, and up again"
     );
     lose(lab, &three, "kill", "start")
+}
+
+/// Node 2 never comes back, with its disk; node 4 does what it did, by the words of docs/operations.md.
+pub(super) fn replaced(lab: &Lab) -> Result<String> {
+    let (one, lost, left) = (lab.node(1), lab.node(2), [1, 3]);
+    let (before, began) = (databases::up(&one)?, Instant::now());
+    lab.script("lab.sh", &["remove", "2"])?;
+    elsewhere(lab, &lost)?;
+    lab.block("replace-machine", &[])?;
+    lab.join(4)?;
+    let joined = began.elapsed();
+    lab.block("replace-broker", &[])?;
+    left.iter().try_for_each(|node| lab.block_on(*node, "replace-sentinel", &[]))?;
+    let status = databases::nodetool(&one, &["status"])?;
+    let down = status.lines().find(|line| line.starts_with("DN ")).context("no node of Cassandra is down")?;
+    let address = down.split_whitespace().nth(1).context("a node without an address")?;
+    let image = ("CASSANDRA_IMAGE", "penstock-lab/services:1");
+    lab.block_on(4, "replace-database", &[("ADDRESS", address), image])?;
+    one.docker(&["node", "update", "--label-add", "penstock.cassandra=true", "node4"])?;
+    wait_for("all nodes of Cassandra are UN", JOINED_WITHIN, || Ok(databases::up(&one)? == before))?;
+    let whole = began.elapsed();
+    lab.settle(BACK_WITHIN)?;
+    let status = databases::nodetool(&one, &["status"])?;
+    ensure!(!status.contains(address), "the lost node of Cassandra is still known: {status}");
+    databases::on_each(lab, "repair")?;
+    lab.block("doctor", &[])?;
+    members(&one)?;
+    let (joined, whole) = (joined.as_secs(), whole.as_secs());
+    Ok(format!("another machine after {joined} s, all its parts after {whole} s"))
+}
+
+/// Three nodes of RabbitMQ, and each queue of changes on all of them.
+fn members(node: &Node) -> Result<()> {
+    let broker = node.containers("rabbitmq-1")?.pop().context("no RabbitMQ on this node")?;
+    let listed = node.docker(&[
+        "exec",
+        &broker,
+        "rabbitmqctl",
+        "--quiet",
+        "--formatter=json",
+        "list_queues",
+        "name",
+        "type",
+        "members",
+    ])?;
+    let queues: Vec<Value> = serde_json::from_str(&listed)?;
+    let quorum: Vec<&Value> = queues.iter().filter(|queue| queue["type"] == "quorum").collect();
+    ensure!(!quorum.is_empty(), "no quorum queues: {listed}");
+    for queue in quorum {
+        let members = queue["members"].as_array().map_or(0, Vec::len);
+        ensure!(members == 3, "a queue has {members} members: {queue}");
+    }
+    Ok(())
 }
 
 fn lose(lab: &Lab, node: &Node, how: &str, back: &str) -> Result<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::{Lab, WHOLE_WITHIN};
-use crate::lab::node::wait_for;
+use crate::lab::node::{Node, wait_for};
 
 pub(super) fn worker(lab: &Lab) -> Result<String> {
     kill_one(lab, "storage-worker")
@@ -36,12 +36,11 @@ fn force(lab: &Lab, service: &str) -> Result<()> {
 }
 
 fn kill_one(lab: &Lab, service: &str) -> Result<String> {
-    let [one, two, three] = lab.nodes();
-    let on =
-        |node: &super::super::node::Node| Ok::<_, anyhow::Error>((node.clone(), node.containers(service)?));
-    let found = [on(&two)?, on(&three)?, on(&one)?];
-    let (node, containers) =
-        found.into_iter().find(|(_, containers)| !containers.is_empty()).context("none is there")?;
+    let on = |node: Node| Ok::<_, anyhow::Error>((node.containers(service)?, node));
+    // Not on the first, which is asked about everything.
+    let found: Vec<_> = lab.nodes().into_iter().rev().map(on).collect::<Result<_>>()?;
+    let (containers, node) =
+        found.into_iter().find(|(containers, _)| !containers.is_empty()).context("none is there")?;
     let before = containers.first().context("none is there")?.clone();
     node.kill_container(&before)?;
     let noticed = wait_for("the killed container is gone", Duration::from_secs(30), || {

@@ -7,13 +7,12 @@ use anyhow::{Result, ensure};
 use super::{Lab, WHOLE_WITHIN};
 use crate::lab::{load::Load, node::Node};
 
-/// Enough to keep four small workers busy.
-const MANY: usize = 120;
+/// Enough to keep four workers busy: four take 32 reads at once.
+const MANY: usize = 40;
 const MEASURED: Duration = Duration::from_secs(30);
-/// Of a processor, for each worker: so little that workers, and nothing else here, are what there is too little of.
-const SHARE: &str = "0.08";
-/// What one worker has in `swarm-stack.yml`.
-const WHOLE: &str = "2";
+/// What makes a worker wait for the database, and not for a processor, of which all machines here share two: each read
+/// takes so long, and of each of the four queues of reads a worker takes so many at once.
+const SLOW_STORE: [&str; 2] = ["FAILPOINTS=store-latency=return(100)", "PREFETCH=2"];
 
 /// 1, 4, 2.
 pub(super) fn workers(lab: &Lab) -> Result<String> {
@@ -25,32 +24,34 @@ pub(super) fn gates(lab: &Lab) -> Result<String> {
     scale(lab, "gate", &["2", "5", "3"])
 }
 
-/// The throughput of four workers against one, each with so small a share of a processor that it is what limits.
+/// The throughput of four workers against one, where the database's latency is what limits.
 pub(super) fn four_times(lab: &Lab) -> Result<String> {
-    let measured = limit(lab, SHARE).and_then(|()| {
-        scale(lab, "storage-worker", &["1"])?;
-        let one = throughput(lab)?;
-        scale(lab, "storage-worker", &["4"])?;
-        Ok((one, throughput(lab)?))
+    let slow = SLOW_STORE.map(|variable| ["--env-add", variable]);
+    update(lab, slow.as_flattened())?;
+    let measured = [1, 4].map(|workers| {
+        scale(lab, "storage-worker", &[&workers.to_string()])?;
+        throughput(lab)
     });
-    limit(lab, WHOLE)?;
+    let fast = SLOW_STORE.map(|variable| ["--env-rm", variable.split('=').next().unwrap_or(variable)]);
+    update(lab, fast.as_flattened())?;
     scale(lab, "storage-worker", &["2"])?;
-    let (one, four) = measured?;
+    let [one, four] = measured;
+    let (one, four) = (one?, four?);
     let ratio = four / one;
-    ensure!(ratio >= 3.5, "four workers carry out {four:.0} requests/s, one {one:.0}: only {ratio:.2} times");
-    Ok(format!("1: {one:.0} /s, 4: {four:.0} /s, {ratio:.2} times"))
+    ensure!(ratio >= 3.5, "four workers carry out {four:.0} reads/s, one {one:.0}: only {ratio:.2} times");
+    Ok(format!("1: {one:.0} reads/s, 4: {four:.0} reads/s, {ratio:.2} times"))
 }
 
-fn limit(lab: &Lab, processors: &str) -> Result<()> {
-    let options = ["service", "update", "--quiet", "--limit-cpu", processors, "penstock_storage-worker"];
-    lab.node(1).docker(&options)?;
+fn update(lab: &Lab, options: &[&str]) -> Result<()> {
+    let command = [&["service", "update", "--quiet"], options, &["penstock_storage-worker"]].concat();
+    lab.node(1).docker(&command)?;
     lab.settle(WHOLE_WITHIN).map(drop)
 }
 
 /// Good answers a second.
 fn throughput(lab: &Lab) -> Result<f64> {
     let edges: Vec<String> = lab.nodes().iter().map(Node::edge).collect();
-    let load = Load::start(&edges, &lab.secret("admin_password")?, MANY)?;
+    let load = Load::readers(&edges, &lab.secret("admin_password")?, MANY)?;
     let began = Instant::now();
     std::thread::sleep(MEASURED);
     let elapsed = began.elapsed();
