@@ -5,8 +5,9 @@
 # - If there are some, they are the seeds. A node that has never served then joins the ring and streams its share first.
 # - If there are none, a node that has served starts alone, and looks for the others for as long as it is alone.
 # - A node that never has starts a new ring only where FOUNDER names its machine. All others wait.
-# The file `replaces` beside the data, with an address that `nodetool status` shows as DN, makes a node that has never served
-# take that node's place. (A variable of the service would start all other nodes again.)
+# The file `replaces` beside the data, with an address that `nodetool status` shows as DN and the number of copies that there
+# are of each record, makes a node that has never served take that node's place. (A variable of the service would start all
+# other nodes again.)
 set -euo pipefail
 
 service=${SERVICE:-cassandra} machine=${MACHINE:?is the name of the machine}
@@ -50,7 +51,13 @@ if [ $has_served = no ] && [ "${FOUNDER:-}" != "$machine" ]; then
     done
 fi
 if [ $has_served = no ] && [ -s $data/replaces ]; then
-    options+=(-Dcassandra.replace_address_first_boot="$(< $data/replaces)")
+    read -r lost copies < $data/replaces
+    options+=(-Dcassandra.replace_address_first_boot="$lost")
+    # Otherwise it waits for most copies to finish the conditional writes that were under way, and of two there is only one.
+    # That has all that both had accepted, and every majority of two needs it.
+    if [ "$copies" = 2 ]; then
+        options+=(-Dcassandra.skip_paxos_repair_on_topology_change=true)
+    fi
 fi
 configure "${seeds:-$address}"
 

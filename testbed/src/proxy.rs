@@ -2,7 +2,7 @@
 
 mod aim;
 
-pub use aim::Place;
+pub use aim::CutAt;
 use aim::{Aim, Frames};
 use std::{
     io::{self, Read, Write},
@@ -129,7 +129,7 @@ impl Proxy {
     }
 
     /// Closes so many connections, each when the next request with this opcode goes by. The proxy was started for CQL.
-    pub fn cut_requests(&self, opcode: u8, place: Place, times: usize) {
+    pub fn cut_requests(&self, opcode: u8, place: CutAt, times: usize) {
         self.state.line().aims = vec![Aim { opcode, place }; times];
     }
 

@@ -22,7 +22,7 @@ pub(crate) const ALL: [Mutant; 11] = [
     // A record's next state is written whatever is there.
     Mutant { name: "plain-write", fault: "worker-killed", seed: 1 },
     // A read asks one replica.
-    Mutant { name: "read-at-one", fault: "cassandra-frozen", seed: 1 },
+    Mutant { name: "read-at-one", fault: "cassandra-cut-off", seed: 1 },
     // A copy of a command is carried out again.
     Mutant { name: "receipts-ignored", fault: "worker-frozen", seed: 1 },
     // An operation is said to be closed, and nothing is written.
@@ -34,7 +34,7 @@ pub(crate) const ALL: [Mutant; 11] = [
     // A gate trusts a session that has ended.
     Mutant { name: "session-cached", fault: "nothing", seed: 1 },
     // A group is answered before its batch is applied.
-    Mutant { name: "answer-before-commit", fault: "nothing", seed: 1 },
+    Mutant { name: "answer-before-commit", fault: "cassandra-frozen", seed: 1 },
 ];
 
 impl Mutant {

@@ -7,12 +7,12 @@ const HEADER: usize = 9;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Aim {
     pub(super) opcode: u8,
-    pub(super) place: Place,
+    pub(super) place: CutAt,
 }
 
 /// Where a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum CutAt {
     /// In the middle of the frame: the server never gets it whole.
     Middle,
     /// Behind the frame: the server has it, and its answer does not come back.
@@ -32,7 +32,7 @@ pub(super) struct Frames {
 impl Frames {
     /// How many of these bytes pass before the connection is closed; `None`: all, and it is not. `hit` tells whether a frame
     /// that begins here is aimed at, and is asked once for each.
-    pub(super) fn cut(&mut self, bytes: &[u8], mut hit: impl FnMut(u8) -> Option<Place>) -> Option<usize> {
+    pub(super) fn cut(&mut self, bytes: &[u8], mut hit: impl FnMut(u8) -> Option<CutAt>) -> Option<usize> {
         let mut position = 0;
         while position < bytes.len() {
             if self.left == 0 {
@@ -45,8 +45,8 @@ impl Frames {
                 let [_, _, _, _, opcode, length @ ..] = header;
                 self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
                 self.doomed = hit(opcode).map(|place| match place {
-                    Place::Middle => self.left / 2,
-                    Place::End => self.left,
+                    CutAt::Middle => self.left / 2,
+                    CutAt::End => self.left,
                 });
             } else {
                 let passing = self.doomed.unwrap_or(self.left).min(bytes.len() - position);
@@ -73,7 +73,7 @@ mod tests {
         4, 0, 0, 3, 7, 0, 0, 0, 0,
     ];
 
-    fn passed(piece: usize, place: Place) -> Option<usize> {
+    fn passed(piece: usize, place: CutAt) -> Option<usize> {
         let (mut frames, mut before) = (Frames::default(), 0);
         for bytes in SENT.chunks(piece) {
             if let Some(passed) = frames.cut(bytes, |opcode| (opcode == 13).then_some(place)) {
@@ -87,8 +87,8 @@ mod tests {
     #[test]
     fn a_frame_is_cut_where_it_is_to_be_however_it_arrives() {
         for piece in 1..=SENT.len() {
-            assert_eq!(passed(piece, Place::Middle), Some(12 + 9 + 3), "pieces of {piece}");
-            assert_eq!(passed(piece, Place::End), Some(12 + 9 + 6), "pieces of {piece}");
+            assert_eq!(passed(piece, CutAt::Middle), Some(12 + 9 + 3), "pieces of {piece}");
+            assert_eq!(passed(piece, CutAt::End), Some(12 + 9 + 6), "pieces of {piece}");
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::{Result, ensure};
 use std::time::{Duration, Instant};
-use testbed::{Place, Proxy};
+use testbed::{CutAt, Proxy};
 
 /// How long one direction stays silent, and for how long connections cannot be made.
 const ONE_WAY: Duration = Duration::from_secs(5);
@@ -35,10 +35,10 @@ pub(super) fn all() -> Vec<Fault> {
         cut("worker-cassandra-cut", |deployment, dice| torn(deployment, worker_cassandra(dice))),
         silent("worker-cassandra-silent", |deployment, dice| silenced(deployment, worker_cassandra(dice))),
         Fault::new("commits-cut-in-the-middle", Party::Wires, 0, |deployment, _| {
-            commits_cut(deployment, Place::Middle)
+            commits_cut(deployment, CutAt::Middle)
         }),
         Fault::new("commits-cut-at-the-end", Party::Wires, 0, |deployment, _| {
-            commits_cut(deployment, Place::End)
+            commits_cut(deployment, CutAt::End)
         }),
         Fault::new("wires-slow", Party::Wires, 6, |deployment, _| {
             disturbed(deployment, |wire| wire.delay(DELAY))
@@ -84,7 +84,7 @@ fn silenced(deployment: &mut Deployment, chosen: Chosen) -> Result<Undo> {
 }
 
 /// Connections end exactly while a group is sent, or after it was and before its answer comes.
-fn commits_cut(deployment: &mut Deployment, place: Place) -> Result<Undo> {
+fn commits_cut(deployment: &mut Deployment, place: CutAt) -> Result<Undo> {
     let wires = &deployment.wires.worker_cassandra;
     for wire in wires {
         wire.cut_requests(BATCH, place, CUTS);

@@ -78,7 +78,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 29] = [
+const TESTS: [Test; 30] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("databases-saved", databases::saved),
@@ -103,7 +103,9 @@ const TESTS: [Test; 29] = [
     unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
     paused("brokers-restarted", 15, 15, processes::brokers),
     unnoticed("gate-updated-fifty-times", updates::gate_fifty_times),
-    paused("databases-restarted", 15, 60, processes::databases),
+    // With two copies, changes wait for each node in turn, which is a JVM that starts on two busy cores.
+    paused("databases-restarted", 15, 120, processes::databases),
+    paused("cassandra-away", 5, 120, databases::one_away),
     // Nobody can be served meanwhile.
     paused("databases-restored", 300, 300, databases::restored),
     with_failpoints(unnoticed("workers-four-times", scale::four_times)),

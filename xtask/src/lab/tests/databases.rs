@@ -10,6 +10,9 @@ use crate::lab::node::{Node, wait_for};
 /// It streams its share first.
 pub(super) const JOINED_WITHIN: Duration = Duration::from_mins(10);
 
+/// Three times as long as Cassandra believes what it has read about roles.
+const AWAY: Duration = Duration::from_secs(30);
+
 /// From two nodes and no failure tolerated to three and one, by the words of docs/operations.md. There is no way back.
 pub(super) fn grown(lab: &Lab) -> Result<String> {
     lab.block("grow-label", &[])?;
@@ -36,6 +39,20 @@ pub(super) fn killed(lab: &Lab) -> Result<String> {
         Ok(only(&node)? != container && up(&lab.node(1))? == 3)
     })?;
     Ok(format!("three nodes again after {} s", back.as_secs()))
+}
+
+/// One of two is away, for longer than anybody remembers what it was told.
+pub(super) fn one_away(lab: &Lab) -> Result<String> {
+    let (one, two) = (lab.node(1), lab.node(2));
+    let label = |change: &str, label: &str| one.docker(&["node", "update", change, label, "node2"]);
+    label("--label-rm", "penstock.cassandra")?;
+    let gone =
+        wait_for("node 2 has no Cassandra", JOINED_WITHIN, || Ok(two.containers("cassandra")?.is_empty()));
+    std::thread::sleep(AWAY);
+    label("--label-add", "penstock.cassandra=true")?;
+    gone?;
+    let back = wait_for("two nodes of Cassandra are UN again", JOINED_WITHIN, || Ok(up(&one)? == 2))?;
+    Ok(format!("away for {} s, back after {} s", AWAY.as_secs(), back.as_secs()))
 }
 
 /// A snapshot of every node, as one would copy away.
