@@ -88,27 +88,29 @@ impl Pause {
 impl Load {
     /// Puts clients to work, each beginning with another of the edges.
     pub(crate) fn start(edges: &[String], password: &str, clients: usize) -> Result<Self> {
-        Self::start_as(edges, password, clients, |number| number % 2 == 1)
+        Self::start_as(edges, password, clients, |number| match number % 2 {
+            0 => Job::Write,
+            _ => Job::ReadLatest,
+        })
     }
 
-    /// The same, but none of them writes.
+    /// The same, but each writes one record, and then reads that: all queues of reads are used.
     pub(crate) fn readers(edges: &[String], password: &str, clients: usize) -> Result<Self> {
-        Self::start_as(edges, password, clients, |_| true)
+        Self::start_as(edges, password, clients, |_| Job::ReadOwn)
     }
 
     fn start_as(
         edges: &[String],
         password: &str,
         clients: usize,
-        reads: impl Fn(usize) -> bool,
+        job: impl Fn(usize) -> Job,
     ) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let records = runtime.block_on(Records::open(edges, password))?;
         let stopped = Arc::new(AtomicBool::new(false));
         let mut working = JoinSet::new();
         for number in 0..clients {
-            let (stopped, worker) =
-                (Arc::clone(&stopped), Worker::new(records.clone(), number, reads(number)));
+            let (stopped, worker) = (Arc::clone(&stopped), Worker::new(records.clone(), number, job(number)));
             working.spawn_on(async move { worker.work(&stopped).await }, runtime.handle());
         }
         Ok(Self { runtime, clients: working, stopped, records })
@@ -155,6 +157,10 @@ impl Records {
         format!("/v1/collections/{}/records", self.collection)
     }
 
+    fn latest(&self) -> String {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The ids of all records, page by page, from whichever edge answers.
     async fn list(&self) -> Result<HashSet<String>> {
         let (client, mut found, mut cursor, mut failures) = (client()?, HashSet::new(), None::<String>, 0);
@@ -184,11 +190,22 @@ impl Records {
     }
 }
 
+/// What a client does again and again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Job {
+    /// Writes another record each time.
+    Write,
+    /// Reads the record that was acknowledged last, whoever wrote it.
+    ReadLatest,
+    /// Reads the record that it wrote first.
+    ReadOwn,
+}
+
 /// One client.
 struct Worker {
     records: Records,
     number: usize,
-    reads: bool,
+    job: Job,
     edge: usize,
     client: Option<Client>,
     failed_in_a_row: usize,
@@ -197,24 +214,31 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(records: Records, number: usize, reads: bool) -> Self {
+    fn new(records: Records, number: usize, job: Job) -> Self {
         // Both kinds of client at each edge.
         let (edge, began) = (number / 2 % records.edges.len(), Instant::now());
         let told = Told::of(records.edges.len());
-        Self { records, number, reads, edge, client: None, failed_in_a_row: 0, began, told }
+        Self { records, number, job, edge, client: None, failed_in_a_row: 0, began, told }
     }
 
     async fn work(mut self, stopped: &AtomicBool) -> Told {
-        let (reads, first, mut answered) = (self.reads, self.edge, Instant::now());
+        let (first, mut answered) = (self.edge, Instant::now());
         let mut step = 0_u64;
-        while !stopped.load(Ordering::Relaxed) {
+        let reads = loop {
             step += 1;
-            let done = if reads { self.read().await } else { self.write(step).await };
+            let (reads, done) = match self.told.acknowledged.first() {
+                Some(own) if self.job == Job::ReadOwn => (true, self.read(own.clone()).await),
+                _ if self.job == Job::ReadLatest => (true, self.read(self.records.latest()).await),
+                _ => (false, self.write(step).await),
+            };
             if done {
                 self.told.pauses[first].noted(reads, answered.elapsed());
                 answered = Instant::now();
             }
-        }
+            if stopped.load(Ordering::Relaxed) {
+                break reads;
+            }
+        };
         self.told.pauses[first].noted(reads, answered.elapsed());
         self.told
     }
@@ -231,9 +255,8 @@ impl Worker {
         done
     }
 
-    async fn read(&mut self) -> bool {
+    async fn read(&mut self, id: String) -> bool {
         tokio::time::sleep(THINKS).await;
-        let id = self.records.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.ask(|this, client, url| this.say(client.get(url)), &id).await
     }
 

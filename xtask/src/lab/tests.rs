@@ -108,7 +108,7 @@ const TESTS: [Test; 30] = [
     paused("cassandra-away", 5, 120, databases::one_away),
     // Nobody can be served meanwhile.
     paused("databases-restored", 300, 300, databases::restored),
-    with_failpoints(unnoticed("workers-four-times", scale::four_times)),
+    with_failpoints(paused("workers-four-times", 15, 15, scale::four_times)),
     // What changes the stack for good comes last.
     paused("cassandra-grown", 5, 15, databases::grown),
     paused("cassandra-killed", 5, 5, databases::killed),

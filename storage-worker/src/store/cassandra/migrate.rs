@@ -13,7 +13,7 @@ use super::{
     session,
 };
 use crate::store::StoreError;
-use ledger::Ledger;
+use ledger::{Ledger, Lock};
 use scylla::{client::session::Session, statement::Statement};
 use std::time::Duration;
 use thiserror::Error;
@@ -62,12 +62,24 @@ pub async fn migrate(config: &CassandraConfig, replication: &Replication) -> Res
         return Ok(());
     }
     let lock = ledger.lock().await?;
+    let applied = apply_missing(config, &session, &ledger, &lock).await;
+    // Also when it failed: the next one, which may be this process again, would wait for minutes.
+    lock.release().await;
+    applied
+}
+
+async fn apply_missing(
+    config: &CassandraConfig,
+    session: &Session,
+    ledger: &Ledger<'_>,
+    lock: &Lock<'_>,
+) -> Result<(), StoreError> {
     // Read again: whoever held the lock before may have done it all.
-    for migration in missing(&ledger, &config.keyspace).await? {
+    for migration in missing(ledger, &config.keyspace).await? {
         lock.renew().await?;
         for statement in statements(migration.text) {
             define(
-                &session,
+                session,
                 statement.replace("{id}", &table_id(&config.keyspace, migration.name).to_string()),
             )
             .await?;
@@ -79,7 +91,6 @@ pub async fn migrate(config: &CassandraConfig, replication: &Replication) -> Res
             "applied a migration"
         );
     }
-    lock.release().await;
     Ok(())
 }
 

@@ -17,6 +17,8 @@ const LOCK_SECONDS: i32 = 180;
 /// How long to wait for somebody else's lock, and how often to ask.
 const PATIENCE: Duration = Duration::from_secs(300);
 const INTERVAL: Duration = Duration::from_millis(250);
+/// So often a lost answer is asked for again.
+const ATTEMPTS: u32 = 5;
 
 /// The row whose owner holds the lock; migrations count from 1.
 const LOCK: i32 = 0;
@@ -88,11 +90,23 @@ impl<'a> Ledger<'a> {
         let owner = Uuid::now_v7();
         let text = "INSERT INTO migrations (number, owner) VALUES (?, ?) IF NOT EXISTS USING TTL ?";
         let take = async {
-            // An answer that got lost is no harm: whoever asks again finds itself the owner.
+            // An answer that got lost is no harm: whoever asks again, by the same name, finds itself the owner.
+            let (mut failures, mut waits) = (0, false);
             loop {
-                let answer = self.decide(text, (LOCK, owner, LOCK_SECONDS)).await?;
-                if answer.applied || answer.owner == Some(owner) {
-                    return Ok(Lock { ledger: self, owner });
+                match self.decide(text, (LOCK, owner, LOCK_SECONDS)).await {
+                    Ok(answer) if answer.applied || answer.owner == Some(owner) => {
+                        return Ok(Lock { ledger: self, owner });
+                    }
+                    Ok(_) if waits => {}
+                    Ok(_) => {
+                        waits = true;
+                        tracing::info!(
+                            cassandra.keyspace = self.keyspace,
+                            "waiting for another process, which is migrating"
+                        );
+                    }
+                    Err(error) if error.is_retryable() && failures < ATTEMPTS => failures += 1,
+                    Err(error) => return Err(error),
                 }
                 tokio::time::sleep(INTERVAL).await;
             }
