@@ -4,6 +4,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::install::ADMINISTRATOR_PATH;
+
 /// Rules of iptables that drop packets, until this value is dropped. They hold in the network namespace of the caller, which
 /// should be one of its own (unshare(1)): rules outlive a process that is killed, but not their namespace.
 #[derive(Debug, Default)]
@@ -56,8 +58,7 @@ impl Drop for Firewall {
 
 fn iptables(action: &str, rule: &[String]) -> Result<()> {
     let mut command = Command::new("iptables");
-    // Where Debian has it, which not everybody's PATH names.
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(["-w", action, "OUTPUT"]).args(rule);
+    command.env("PATH", ADMINISTRATOR_PATH).args(["-w", action, "OUTPUT"]).args(rule);
     let output = command.output().context("running iptables")?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "iptables {action} {}: {}", rule.join(" "), errors.trim());

@@ -28,7 +28,8 @@ pub use cache::cache;
 use cache::{Cache, run};
 pub use elasticsearch::elasticsearch;
 pub use logstash::logstash_grammar;
-use packages::{ADMINISTRATOR_PATH, find_program, need};
+pub(crate) use packages::ADMINISTRATOR_PATH;
+use packages::{find_program, need};
 
 const POM: &str = include_str!("../cassandra/pom.xml");
 
@@ -117,7 +118,7 @@ pub fn swarm() -> Result<()> {
         rustix::process::geteuid().is_root(),
         "network namespaces and Docker's daemon need root: run this as root"
     );
-    let programs = [
+    need_all(&[
         ("dockerd", "docker.io"),
         ("docker", "docker.io"),
         ("ip", "iproute2"),
@@ -126,15 +127,16 @@ pub fn swarm() -> Result<()> {
         ("debootstrap", "debootstrap"),
         ("openssl", "openssl"),
         ("curl", "curl"),
-    ];
-    programs.iter().try_for_each(|(program, package)| {
-        need(program, package, &format!("put {program} on the PATH")).map(drop)
-    })
+    ])
 }
 
 /// What [`Firewall`](crate::Firewall) is made of, and a network to have it in.
 pub fn firewall() -> Result<()> {
-    let programs = [("ip", "iproute2"), ("iptables", "iptables")];
+    need_all(&[("ip", "iproute2"), ("iptables", "iptables")])
+}
+
+/// Programs, each with the package of Debian's that has it.
+fn need_all(programs: &[(&str, &str)]) -> Result<()> {
     programs.iter().try_for_each(|(program, package)| {
         need(program, package, &format!("put {program} on the PATH")).map(drop)
     })

@@ -16,8 +16,11 @@ use crate::{
     deployment::{Deployment, wait},
     plan::Dice,
 };
-use anyhow::Result;
-use std::time::Duration;
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at while waiting for it.
+const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Something that breaks.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +100,17 @@ pub(crate) fn short() -> Vec<Fault> {
     let faults: Vec<Fault> = all().into_iter().filter(|fault| SHORT.contains(&fault.name)).collect();
     assert_eq!(faults.len(), SHORT.len(), "a fault of the short version is gone");
     faults
+}
+
+/// Waits until it is so.
+fn until(what: &str, within: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let began = Instant::now();
+    while !is_so()? {
+        ensure!(began.elapsed() < within, "not within {within:?}: {what}");
+        wait(INTERVAL);
+    }
+    eprintln!("after {:?}: {what}", began.elapsed());
+    Ok(())
 }
 
 /// One of so many.

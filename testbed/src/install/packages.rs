@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::cache::Cache;
 
 /// The PATH of a person who became root without logging in may lack sbin, which dpkg and debootstrap need.
-pub(super) const ADMINISTRATOR_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const ADMINISTRATOR_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The program `name`, out of Debian's `package` if need be. `instead` says what else would do.
 pub(super) fn need(name: &str, package: &str, instead: &str) -> Result<PathBuf> {

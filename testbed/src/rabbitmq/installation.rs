@@ -63,6 +63,11 @@ impl Installation {
         })
     }
 
+    /// The Unix group of its process.
+    pub(super) fn group(&self) -> u32 {
+        self.group
+    }
+
     /// Where the server keeps the names of its quorum queues.
     pub(super) fn quorum_registry(&self) -> PathBuf {
         self.directory.join("data").join(&self.name).join("quorum").join(&self.name).join("names.dets")

@@ -29,7 +29,6 @@ pub struct RabbitMq {
     node: Node,
     broker: Broker,
     installation: Installation,
-    group: u32,
     ports: [Port; 3],
     // The nodes of a cluster share one; the last one ends it.
     _epmd: Arc<Epmd>,
@@ -49,10 +48,11 @@ impl RabbitMq {
         let names: Vec<String> = (1..=count).map(|number| format!("rabbit{number}")).collect();
         // At the same time: each waits for its peers.
         let nodes: Result<Vec<Self>> = thread::scope(|scope| {
-            let start = |number, group| Self::start_node(&root, directory, (number, group), &names, &epmd);
-            let starts: Vec<_> = (0..count)
+            let start = |name, group| Self::start_node(&root, directory, (name, group), &names, &epmd);
+            let starts: Vec<_> = names
+                .iter()
                 .zip(GROUPS + 1..)
-                .map(|(number, group)| scope.spawn(move || start(number, group)))
+                .map(|(name, group)| scope.spawn(move || start(name, group)))
                 .collect();
             starts.into_iter().map(|start| start.join().map_err(|_| anyhow!("a start panicked"))?).collect()
         });
@@ -66,11 +66,10 @@ impl RabbitMq {
     fn start_node(
         root: &Path,
         directory: &Path,
-        (number, group): (usize, u32),
+        (name, group): (&str, u32),
         peers: &[String],
         epmd: &Arc<Epmd>,
     ) -> Result<Self> {
-        let name = &peers[number];
         let ports = [Port::reserve()?, Port::reserve()?, Port::reserve()?];
         let [amqp, management, distribution] = ports.each_ref().map(Port::number);
         let settings = Settings { name, peers, amqp, management, distribution, epmd: epmd.port(), group };
@@ -86,7 +85,7 @@ impl RabbitMq {
             &format!("amqp://guest:guest@127.0.0.1:{amqp}"),
             &format!("http://guest:guest@127.0.0.1:{management}"),
         )?;
-        Ok(Self { node, broker, installation, group, ports, _epmd: Arc::clone(epmd) })
+        Ok(Self { node, broker, installation, ports, _epmd: Arc::clone(epmd) })
     }
 
     /// The AMQP URL of the default vhost.
@@ -101,7 +100,7 @@ impl RabbitMq {
 
     /// The Unix group of its process, by which a [`Firewall`](crate::Firewall) knows it.
     pub fn group(&self) -> u32 {
-        self.group
+        self.installation.group()
     }
 
     /// Where it listens for other nodes, and for `rabbitmqctl`.

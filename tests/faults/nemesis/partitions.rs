@@ -1,20 +1,16 @@
 //! A node is cut off from the others of its cluster, while clients still reach it. Redis: its servers reach each other through
 //! the proxies that clients come by, so `redis-primary-cut` cuts both.
 
-use super::{Fault, Party, Undo, pick};
-use crate::{
-    deployment::{Deployment, wait},
-    plan::Dice,
-};
-use anyhow::{Context, Result, ensure};
-use std::time::{Duration, Instant};
+use super::{Fault, Party, Undo, pick, until};
+use crate::{deployment::Deployment, plan::Dice};
+use anyhow::{Context, Result};
+use std::time::Duration;
 use testbed::{Firewall, RabbitMq};
 
 /// Once the others have noticed, in seconds.
 const NOTICED: u64 = 5;
 const NOTICED_WITHIN: Duration = Duration::from_secs(90);
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
-const INTERVAL: Duration = Duration::from_millis(200);
 
 /// As the stack's `rabbitmq.conf` has it, and as it was.
 const AS_THE_STACK: (u32, &str) = (10, "pause_minority");
@@ -102,14 +98,4 @@ fn conduct(node: &RabbitMq, (ticktime, handling): (u32, &str)) -> Result<()> {
 fn running(node: &RabbitMq) -> Result<usize> {
     let told = node.ctl(&["eval", "length(rabbit_nodes:list_running())."])?;
     told.trim().parse().with_context(|| format!("a number of nodes, not {told:?}"))
-}
-
-fn until(what: &str, within: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let began = Instant::now();
-    while !is_so()? {
-        ensure!(began.elapsed() < within, "not within {within:?}: {what}");
-        wait(INTERVAL);
-    }
-    eprintln!("after {:?}: {what}", began.elapsed());
-    Ok(())
 }

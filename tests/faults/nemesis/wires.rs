@@ -1,17 +1,16 @@
 //! The network between any two parties is cut, silent, deaf one way, slow or lossy.
 
-use super::{Fault, Party, Undo, nothing_to_undo, pick};
+use super::{Fault, Party, Undo, nothing_to_undo, pick, until};
 use crate::{
     deployment::{DEADLINE, Deployment, GATES, WORKERS, Wires, wait},
     plan::Dice,
 };
-use anyhow::{Result, ensure};
-use std::time::{Duration, Instant};
+use anyhow::Result;
+use std::time::Duration;
 use testbed::{CutAt, Proxy};
 
 /// How long one direction stays silent, and for how long connections cannot be made.
 const ONE_WAY: Duration = Duration::from_secs(5);
-const INTERVAL: Duration = Duration::from_millis(20);
 const CUT: Duration = Duration::from_secs(2);
 /// Longer than two heartbeats, in seconds.
 const SILENT: u64 = DEADLINE.as_secs() + 2;
@@ -89,11 +88,9 @@ fn commits_cut(deployment: &mut Deployment, place: CutAt) -> Result<Undo> {
     for wire in wires {
         wire.cut_requests(BATCH, place, CUTS);
     }
-    let end = Instant::now() + CUT_WITHIN;
-    while wires.iter().any(|wire| wire.requests_to_cut() > 0) {
-        ensure!(Instant::now() < end, "no commits to cut within {CUT_WITHIN:?}");
-        wait(INTERVAL);
-    }
+    until("all commits are cut that were to be", CUT_WITHIN, || {
+        Ok(wires.iter().all(|wire| wire.requests_to_cut() == 0))
+    })?;
     Ok(nothing_to_undo())
 }
 

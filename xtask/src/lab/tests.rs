@@ -183,6 +183,13 @@ fn measure(lab: &Lab, test: &Test) -> Result<Measured> {
     Ok(Measured { name: test.name, told, lost, gone: test.gone, took, note: acted? })
 }
 
+/// Changes a service, and waits until all is there again.
+fn update(lab: &Lab, service: &str, options: &[&str]) -> Result<()> {
+    let name = format!("penstock_{service}");
+    lab.node(1).docker(&[&["service", "update", "--quiet"], options, &[name.as_str()]].concat())?;
+    lab.settle(WHOLE_WITHIN).map(drop)
+}
+
 impl Promise {
     fn check(self, measured: &Measured) -> Result<()> {
         let told = &measured.told;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Lab, WHOLE_WITHIN};
+use super::{Lab, WHOLE_WITHIN, update};
 use crate::lab::node::{Node, wait_for};
 
 pub(super) fn worker(lab: &Lab) -> Result<String> {
@@ -18,21 +18,15 @@ pub(super) fn gate(lab: &Lab) -> Result<String> {
 /// Each of the three nodes of RabbitMQ, as an operator would.
 pub(super) fn brokers(lab: &Lab) -> Result<String> {
     for number in 1..=3 {
-        force(lab, &format!("rabbitmq-{number}"))?;
+        update(lab, &format!("rabbitmq-{number}"), &["--force"])?;
     }
     Ok(String::new())
 }
 
 /// Each node of Cassandra.
 pub(super) fn databases(lab: &Lab) -> Result<String> {
-    force(lab, "cassandra")?;
+    update(lab, "cassandra", &["--force"])?;
     Ok(String::new())
-}
-
-fn force(lab: &Lab, service: &str) -> Result<()> {
-    let name = format!("penstock_{service}");
-    lab.node(1).docker(&["service", "update", "--force", "--quiet", &name])?;
-    lab.settle(WHOLE_WITHIN).map(drop)
 }
 
 fn kill_one(lab: &Lab, service: &str) -> Result<String> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{Lab, WHOLE_WITHIN};
+use super::{Lab, WHOLE_WITHIN, update};
 use crate::lab::{load::Load, node::Node};
 
 /// Enough to keep four workers busy, which take 32 reads at once: gates send each twice when it waits. Few enough for one not
@@ -28,25 +28,19 @@ pub(super) fn gates(lab: &Lab) -> Result<String> {
 /// The throughput of four workers against one, where the database's latency is what limits.
 pub(super) fn four_times(lab: &Lab) -> Result<String> {
     let slow = SLOW_STORE.map(|variable| ["--env-add", variable]);
-    update(lab, slow.as_flattened())?;
+    update(lab, "storage-worker", slow.as_flattened())?;
     let measured = [1, 4].map(|workers| {
         scale(lab, "storage-worker", &[&workers.to_string()])?;
         throughput(lab)
     });
     let fast = SLOW_STORE.map(|variable| ["--env-rm", variable.split('=').next().unwrap_or(variable)]);
-    update(lab, fast.as_flattened())?;
+    update(lab, "storage-worker", fast.as_flattened())?;
     scale(lab, "storage-worker", &["2"])?;
     let [one, four] = measured;
     let (one, four) = (one?, four?);
     let ratio = four / one;
     ensure!(ratio >= 3.5, "four workers carry out {four:.0} reads/s, one {one:.0}: only {ratio:.2} times");
     Ok(format!("1: {one:.0} reads/s, 4: {four:.0} reads/s, {ratio:.2} times"))
-}
-
-fn update(lab: &Lab, options: &[&str]) -> Result<()> {
-    let command = [&["service", "update", "--quiet"], options, &["penstock_storage-worker"]].concat();
-    lab.node(1).docker(&command)?;
-    lab.settle(WHOLE_WITHIN).map(drop)
 }
 
 /// Good answers a second.
