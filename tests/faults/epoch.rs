@@ -28,12 +28,10 @@ use tokio::{runtime::Runtime, task::JoinSet};
 
 /// Few enough for two cores, enough for groups to gather.
 const CLIENTS: usize = 40;
-/// Acknowledged changes before the fault, and after every client has got one again.
-const WARM: u64 = 300;
-const COOL: u64 = 300;
 /// Without help.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(60);
 const SERVES_WITHIN: Duration = Duration::from_secs(90);
+const SLOWEST_CHANGE: Duration = Duration::from_millis(100);
 const INTERVAL: Duration = Duration::from_millis(10);
 /// Receipts without a key live for two minutes; margin included.
 const REMEMBERED: Duration = Duration::from_secs(105);
@@ -45,6 +43,8 @@ pub(crate) struct Epoch<'a> {
     pub(crate) dice: Dice,
     /// No other epoch of the deployment has it.
     pub(crate) name: String,
+    /// Acknowledged changes before the fault, and as many after every client has got one again.
+    pub(crate) changes: u64,
 }
 
 impl Epoch<'_> {
@@ -56,14 +56,14 @@ impl Epoch<'_> {
         let ended = self.end_a_session().context("ending a session before the fault")?;
         let stalls = Stalls::watch();
         let clients = self.start_clients(&shared);
-        wait_for_progress(&shared, WARM).context("before the fault")?;
+        wait_for_progress(&shared, self.changes).context("before the fault")?;
         let began = shared.now();
         self.deployment.excused.clear();
         fault.run(self.deployment, &mut self.dice.apart(1 << 40)).context("doing it, or undoing it")?;
         let healed = shared.now();
         let recovery = wait_for_everybody(&shared, healed);
         if recovery.is_some() {
-            wait_for_progress(&shared, COOL).context("after the fault")?;
+            wait_for_progress(&shared, self.changes).context("after the fault")?;
         }
         shared.stopped.store(true, Ordering::Relaxed);
         let seen = self.runtime.block_on(clients.join_all());
@@ -162,10 +162,10 @@ impl Epoch<'_> {
 }
 
 fn wait_for_progress(shared: &Shared, more: u64) -> Result<()> {
-    let goal = shared.acknowledged.load(Ordering::Relaxed) + more;
-    let end = Instant::now() + SERVES_WITHIN;
+    let (began, goal) = (Instant::now(), shared.acknowledged.load(Ordering::Relaxed) + more);
+    let within = SERVES_WITHIN.max(SLOWEST_CHANGE * u32::try_from(more)?);
     while shared.acknowledged.load(Ordering::Relaxed) < goal {
-        ensure!(Instant::now() < end, "no {more} acknowledged changes within {SERVES_WITHIN:?}");
+        ensure!(began.elapsed() < within, "no {more} acknowledged changes within {within:?}");
         thread::sleep(INTERVAL);
     }
     Ok(())

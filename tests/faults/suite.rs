@@ -30,6 +30,9 @@ const USUAL_SEED: u64 = 1;
 pub(crate) const ALL: &str = "PENSTOCK_FAULTS_ALL";
 /// How long to go on. Without it: every fault once.
 const MINUTES: &str = "PENSTOCK_FAULTS_MINUTES";
+/// How many changes are acknowledged before each fault, and after it.
+const CHANGES: &str = "PENSTOCK_FAULTS_CHANGES";
+const USUAL_CHANGES: u64 = 300;
 /// Set: mutants in place of faults.
 const MUTANTS: &str = "PENSTOCK_FAULTS_MUTANTS";
 /// How many violations a failure shows; the rest is in the file.
@@ -38,6 +41,7 @@ const SHOWN: usize = 5;
 /// What lasts from fault to fault.
 struct Suite {
     seed: u64,
+    changes: u64,
     runtime: Runtime,
     deployment: Option<Deployment>,
     report: Report,
@@ -49,14 +53,14 @@ pub(crate) fn run() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They share a deployment, and hurt it.
     arguments.test_threads = Some(1);
-    let suite = match Suite::prepare() {
-        Ok(suite) => Arc::new(Mutex::new(suite)),
+    let (suite, minutes) = match Suite::prepare().and_then(|suite| Ok((suite, number(MINUTES)?))) {
+        Ok((suite, minutes)) => (Arc::new(Mutex::new(suite)), minutes),
         Err(error) => {
             eprintln!("faults: {error:#}");
             return ExitCode::FAILURE;
         }
     };
-    let end = minutes().map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    let end = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let mut failed = false;
     loop {
         let trials =
@@ -87,8 +91,9 @@ fn mutant_trials(suite: &Arc<Mutex<Suite>>) -> Vec<Trial> {
     mutants::ALL.into_iter().map(trial).collect()
 }
 
-fn minutes() -> Option<u64> {
-    env::var(MINUTES).ok()?.parse().ok()
+fn number(variable: &str) -> Result<Option<u64>> {
+    let Ok(text) = env::var(variable) else { return Ok(None) };
+    text.parse().map(Some).with_context(|| format!("{variable} is a number, not {text:?}"))
 }
 
 fn lock(suite: &Mutex<Suite>) -> MutexGuard<'_, Suite> {
@@ -97,13 +102,11 @@ fn lock(suite: &Mutex<Suite>) -> MutexGuard<'_, Suite> {
 
 impl Suite {
     fn prepare() -> Result<Self> {
-        let seed = match env::var(SEED) {
-            Ok(text) => text.parse().with_context(|| format!("{SEED} is a number, not {text:?}"))?,
-            Err(_) => USUAL_SEED,
-        };
+        let (seed, changes) =
+            (number(SEED)?.unwrap_or(USUAL_SEED), number(CHANGES)?.unwrap_or(USUAL_CHANGES));
         // One thread for all clients: the cores are for what is under test.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self { seed, runtime, deployment: None, report: Report::default(), epochs: 0 })
+        Ok(Self { seed, changes, runtime, deployment: None, report: Report::default(), epochs: 0 })
     }
 
     /// A fault breaks no promise.
@@ -163,7 +166,8 @@ impl Suite {
             let deployment = self.deployment.as_mut().context("a deployment")?;
             let dice = Dice::of(seed, fault.name, self.report.times(fault.name));
             let name = format!("epoch-{}", self.epochs);
-            Epoch { deployment, runtime: &self.runtime, dice, name }.run(fault)
+            let changes = self.changes;
+            Epoch { deployment, runtime: &self.runtime, dice, name, changes }.run(fault)
         }));
         measured.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();

@@ -5,7 +5,12 @@ use std::{env, fs, path::Path, process::ExitCode};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::test::{cargo, code};
+use crate::test::{BINARIES_OF_TESTS, cargo, code};
+
+/// A campaign is about numbers, so its binaries are optimized; they have failpoints all the same.
+const CAMPAIGN: [&str; 2] = ["--profile", "faults"];
+/// Acknowledged changes before each fault of a campaign, and after it.
+const CHANGES_OF_CAMPAIGN: u64 = 4_000;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.md");
 
@@ -15,7 +20,7 @@ pub(crate) struct Options {
     /// What all clients and faults do follows from it; without it the same as ever
     #[arg(long)]
     seed: Option<u64>,
-    /// Go on for so many minutes; without it every fault is done once
+    /// Go on for so many minutes, with optimized binaries and more changes; without it every fault is done once
     #[arg(long)]
     minutes: Option<u64>,
     /// Only the faults, or mutants, with this in their name; then the report is only printed
@@ -29,7 +34,8 @@ pub(crate) struct Options {
 /// Runs the suite on clusters of its own, and puts its table into `docs/faults.md`.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     // The whole workspace, as the other test command does: cargo builds all dependencies anew for another selection.
-    let built = cargo(&["build", "--workspace", "--bins"], &[], &[])?;
+    let profile: &[&str] = if options.minutes.is_some() { &CAMPAIGN } else { &[] };
+    let built = cargo(&[BINARIES_OF_TESTS, profile].concat(), &[], &[])?;
     if !built.success() {
         return Ok(code(built));
     }
@@ -38,7 +44,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         ("PENSTOCK_FAULTS_REPORT".to_owned(), report.display().to_string()),
         ("PENSTOCK_FAULTS_ALL".to_owned(), "1".to_owned()),
     ];
-    let numbers = [("PENSTOCK_FAULTS_SEED", options.seed), ("PENSTOCK_FAULTS_MINUTES", options.minutes)];
+    let numbers = [
+        ("PENSTOCK_FAULTS_SEED", options.seed),
+        ("PENSTOCK_FAULTS_MINUTES", options.minutes),
+        ("PENSTOCK_FAULTS_CHANGES", options.minutes.map(|_| CHANGES_OF_CAMPAIGN)),
+    ];
     let numbers =
         numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.to_string())));
     variables.extend(numbers);
@@ -47,7 +57,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         variables.push(("PENSTOCK_FAULTS_MUTANTS".to_owned(), "1".to_owned()));
     }
     let filter: Vec<String> = ["--".to_owned()].into_iter().chain(options.fault.clone()).collect();
-    let tested = cargo(&["test", "--workspace", "--test", "faults"], &filter, &variables)?;
+    let test = [&["test", "--workspace", "--test", "faults"], profile].concat();
+    let tested = cargo(&test, &filter, &variables)?;
     publish(options, table, &report)?;
     Ok(code(tested))
 }

@@ -4,7 +4,7 @@
 //! - [`migrate()`]: the keyspace and its tables, made by numbered migrations.
 //! - [`examine()`]: what is not as it should be; [`replicate()`]: one more copy of everything.
 //! - [`roles`]: who may do what; [`truncate()`]: nothing, before a snapshot is loaded.
-//! - `session`, `statements`: the driver's session and every statement, prepared once.
+//! - `session`, `statements`: the driver's session and every statement, prepared once; `elsewhere`: whom to ask after a refusal.
 //! - `rows`, `write`: what is read, and what is bound.
 //! - `fault`: what an error means.
 //! - `majority`: whether most copies answer, and what to do when one of two does not.
@@ -13,6 +13,7 @@
 //! Cassandra's clocks order the writes of a row, and expire what has a time to live.
 
 pub mod config;
+mod elsewhere;
 pub mod examine;
 mod fault;
 mod majority;

@@ -94,6 +94,22 @@ async fn a_lock_that_nobody_gives_back_ends_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_fails_gives_the_lock_back() {
+    let fresh = Fresh::keyspace().await;
+    migrate(&fresh.config, &Replication::default()).await.unwrap();
+    let tables = "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = 'records'";
+    let answer = fresh.session.query_unpaged(tables, (&fresh.config.keyspace,)).await.unwrap();
+    let (id,) = answer.into_rows_result().unwrap().single_row::<(Uuid,)>().unwrap();
+    fresh.query("DROP TABLE KEYSPACE_NAME.records").await;
+    fresh.query("DELETE FROM KEYSPACE_NAME.migrations WHERE number = 1").await;
+    // Two tables cannot have the same id.
+    fresh.query(&format!("CREATE TABLE KEYSPACE_NAME.other (key int PRIMARY KEY) WITH ID = {id}")).await;
+    migrate(&fresh.config, &Replication::default()).await.unwrap_err();
+    assert_eq!(fresh.query("SELECT number, name FROM KEYSPACE_NAME.migrations").await, []);
+    fresh.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_keyspace_without_tables_is_not_ready_yet() {
     let fresh = Fresh::keyspace().await;
     match CassandraStore::connect(fresh.config.clone()).await {

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 const ENTER: &str = include_str!("../../rabbitmq/enter.sh");
 
 /// How it logs: as in the cluster.
+const LOST_NODES: &str = include_str!("../../../rabbitmq/conf.d/20-lost-nodes.conf");
 const LOGS: &str = include_str!("../../../rabbitmq/conf.d/30-logs.conf");
 
 /// What a process in the Debian root needs.
@@ -100,6 +101,7 @@ impl Settings<'_> {
             "management.tcp.ip = 127.0.0.1".to_owned(),
             format!("management.tcp.port = {}", self.management),
             "distribution.listener.interface = 127.0.0.1".to_owned(),
+            LOST_NODES.to_owned(),
             LOGS.to_owned(),
             "disk_free_limit.absolute = 64MB".to_owned(),
         ];

@@ -12,10 +12,6 @@ const NOTICED: u64 = 5;
 const NOTICED_WITHIN: Duration = Duration::from_secs(90);
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
 
-/// As the stack's `rabbitmq.conf` has it, and as it was.
-const AS_THE_STACK: (u32, &str) = (10, "pause_minority");
-const AS_BEFORE: (u32, &str) = (60, "ignore");
-
 pub(super) fn all() -> Vec<Fault> {
     vec![
         Fault::new("cassandra-muted", Party::Databases, NOTICED, |deployment, dice| {
@@ -63,7 +59,6 @@ fn broker(deployment: &mut Deployment, dice: &mut Dice, hears: Hears) -> Result<
     let nodes = &deployment.services.rabbitmq;
     let lost = pick(dice, nodes.len());
     let (node, survivor) = (&nodes[lost], &nodes[(lost + 1) % nodes.len()]);
-    nodes.iter().try_for_each(|node| conduct(node, AS_THE_STACK))?;
     let mut firewall = Firewall::default();
     for other in nodes {
         firewall.drop_sent_by(node.group(), other.distribution_address().port())?;
@@ -76,22 +71,12 @@ fn broker(deployment: &mut Deployment, dice: &mut Dice, hears: Hears) -> Result<
         drop(firewall);
         let nodes = &deployment.services.rabbitmq;
         // The lost one has paused, and goes on by itself.
-        for node in nodes {
+        nodes.iter().try_for_each(|node| {
             until("all nodes run again", HEALED_WITHIN, || {
                 Ok(running(node).unwrap_or_default() == nodes.len())
-            })?;
-        }
-        nodes.iter().try_for_each(|node| conduct(node, AS_BEFORE))
+            })
+        })
     }))
-}
-
-/// How soon a silent node is given up, in seconds, and what a minority does.
-fn conduct(node: &RabbitMq, (ticktime, handling): (u32, &str)) -> Result<()> {
-    let set = format!(
-        "net_kernel:set_net_ticktime({ticktime}, 0), \
-         application:set_env(rabbit, cluster_partition_handling, {handling})."
-    );
-    node.ctl(&["eval", &set]).map(drop)
 }
 
 /// How many nodes of the cluster run, as one of them sees it.

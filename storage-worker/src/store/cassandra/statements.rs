@@ -59,8 +59,7 @@ impl Statements {
         let record = format!("{PARTITION} AND kind = 0 AND id = ?");
         // No INSERT anywhere: its row marker would outlive the time to live of a deleted row. TTL 0: for ever.
         let states = "version = ?, modified = ?, created = ?, owner = ?";
-        let single = session::single_read_profile(config).into_handle();
-        let read = |text| read(session, &single, text);
+        let read = |text| read(session, text);
         Ok(Self {
             records: read(format!("{select} AND kind = 0 AND id IN ?")).await?,
             rows: read(format!("{select} AND (kind, id) IN ?")).await?,
@@ -102,11 +101,7 @@ impl Statements {
     }
 }
 
-async fn read(
-    session: &Session,
-    single_profile: &ExecutionProfileHandle,
-    text: String,
-) -> Result<Read, PrepareError> {
+async fn read(session: &Session, text: String) -> Result<Read, PrepareError> {
     let mut acknowledged = session.prepare(Statement::new(text).with_page_size(PAGE)).await?;
     if failpoint::is_set("mutant-read-at-one") {
         acknowledged.set_consistency(Consistency::One);
@@ -117,6 +112,5 @@ async fn read(
     latest.set_consistency(Consistency::LocalSerial);
     let mut single = acknowledged.clone();
     single.set_consistency(Consistency::LocalOne);
-    single.set_execution_profile_handle(Some(single_profile.clone()));
     Ok(Read { acknowledged, single, latest })
 }
