@@ -62,6 +62,8 @@ type Armed = Arc<Mutex<Extra>>;
 
 /// How often the broker counts the messages of quorum queues: what was empty for longer is empty.
 const COUNTED_EVERY: Duration = Duration::from_millis(1200);
+/// Leaders know for certain, and take two seconds to ask.
+const LEADERS_ASKED_EVERY: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(50);
 /// Which failpoints of a process do what.
 const FAILPOINTS: &str = "FAILPOINTS";
@@ -138,7 +140,7 @@ impl Deployment {
     /// Waits until no queue that matters holds a message.
     pub(crate) fn drain(&self, matters: impl Fn(&QueueInfo) -> bool, within: Duration) -> Result<()> {
         let end = Instant::now() + within;
-        let mut empty_since = None;
+        let (mut empty_since, mut ask_leaders) = (None, Instant::now() + LEADERS_ASKED_EVERY);
         loop {
             let filled = self.filled();
             if filled.as_ref().is_ok_and(|queues| !queues.iter().any(&matters)) {
@@ -149,6 +151,17 @@ impl Deployment {
             } else {
                 empty_since = None;
             }
+            if Instant::now() > ask_leaders {
+                // Former leaders may have spoken.
+                let filled = self.filled()?;
+                let depths = self.services.rabbitmq[0].quorum_depths(VHOST)?;
+                let is_filled =
+                    |queue: &QueueInfo| queue.kind != "quorum" || depths.get(&queue.name) != Some(&0);
+                if !filled.iter().any(|queue| matters(queue) && is_filled(queue)) {
+                    return Ok(());
+                }
+                ask_leaders = Instant::now() + LEADERS_ASKED_EVERY;
+            }
             if Instant::now() > end {
                 let described = self.describe_queues().unwrap_or_default();
                 bail!("messages are left behind, or are dead letters: {filled:?}\n{described}");
@@ -157,14 +170,19 @@ impl Deployment {
         }
     }
 
-    /// What each node of RabbitMQ knows about those queues, for people.
+    /// What each node of RabbitMQ knows about queues, and who holds their messages, for people.
     fn describe_queues(&self) -> Result<String> {
-        let columns =
-            "name type state leader members online messages_ready messages_unacknowledged consumers";
-        let asked: Vec<&str> =
-            ["list_queues", "--vhost", VHOST].into_iter().chain(columns.split(' ')).collect();
-        let told = self.services.rabbitmq.iter().map(|node| node.ctl(&asked));
-        Ok(told.collect::<Result<Vec<_>>>()?.join("\n"))
+        let asked = [
+            "list_queues --vhost VHOST name state leader online messages_ready messages_unacknowledged consumers",
+            "list_consumers --vhost VHOST queue_name channel_pid consumer_tag active activity_status",
+            "list_channels pid connection consumer_count messages_unacknowledged",
+        ];
+        let mut told = Vec::new();
+        for (node, asked) in self.services.rabbitmq.iter().flat_map(|node| asked.map(|asked| (node, asked))) {
+            let asked = asked.replace("VHOST", VHOST);
+            told.push(node.ctl(&asked.split(' ').collect::<Vec<_>>())?);
+        }
+        Ok(told.join("\n"))
     }
 
     /// Starts all processes anew, with these failpoints or with none.

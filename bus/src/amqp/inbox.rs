@@ -8,8 +8,13 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 use messages::delivery;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+
+/// How often the queue is looked for, and for how long.
+const LOOKED_FOR_EVERY: Duration = Duration::from_secs(2);
+const FOUND_WITHIN: Duration = Duration::from_secs(5);
 
 /// Declares the queue and resolves calls by what it brings. Without it no outcome comes: its end is the end of the
 /// link.
@@ -24,9 +29,9 @@ pub(super) async fn open(
     let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
     let mut bodies =
         channel.basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default()).await?;
+    let looking = watch(channel, queue.clone(), lost.clone());
+    tokio::spawn(lost.clone().run_until_cancelled_owned(looking));
     tokio::spawn(async move {
-        // The last handle of a channel closes it.
-        let _channel = channel;
         while let Some(Ok(body)) = bodies.next().await {
             match delivery::decode_replies(&body.data) {
                 Ok(replies) => replies.into_iter().for_each(|reply| calls.resolve(reply)),
@@ -38,4 +43,18 @@ pub(super) async fn open(
         lost.cancel();
     });
     Ok(())
+}
+
+/// Ends the link if the queue is gone. Brokers that take each other for dead may forget it without a word to its consumer, whose
+/// connection is as good as before.
+async fn watch(channel: Channel, queue: ShortString, lost: CancellationToken) {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    loop {
+        sleep(LOOKED_FOR_EVERY).await;
+        let found = channel.queue_declare(queue.clone(), options, FieldTable::default());
+        if !matches!(timeout(FOUND_WITHIN, found).await, Ok(Ok(_))) {
+            tracing::warn!(queue.name = %queue, "the queue that brings outcomes is gone");
+            return lost.cancel();
+        }
+    }
 }

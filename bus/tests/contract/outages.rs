@@ -75,6 +75,23 @@ async fn an_alarm_of_the_broker_refuses_calls_at_once() {
     within(pending).await.unwrap().unwrap();
 }
 
+/// As nodes do that were cut off from each other: nobody tells the consumer, nor is its connection closed.
+const FORGET_REPLY_QUEUES: &str = "length([rabbit_db_queue:delete(amqqueue:get_name(Queue), normal) || \
+    Queue <- rabbit_amqqueue:list(), is_pid(amqqueue:get_exclusive_owner(Queue))]).";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_queue_that_the_broker_forgets_is_replaced() {
+    let (_scratch, broker) = broker().await;
+    let (gate, worker) = (connect(broker.url(), "gate").await, connect(broker.url(), "worker").await);
+    serve(consume(&*worker, "worker", &Lane::ALL, 10).await);
+    within(gate.call(write(STARTING))).await.unwrap();
+    let forgetting = blocking(move || (broker.ctl(&["eval", FORGET_REPLY_QUEUES]).unwrap(), broker));
+    let (forgotten, _broker) = forgetting.await;
+    assert_eq!(forgotten.trim(), "1");
+    let brief = Duration::from_secs(1);
+    within(async { while gate.call(write(brief)).await.is_err() {} }).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_three_brokers_may_be_killed() {
     let cluster = blocking(|| {

@@ -14,6 +14,9 @@ const ENTER: &str = include_str!("../../rabbitmq/enter.sh");
 const LOST_NODES: &str = include_str!("../../../rabbitmq/conf.d/20-lost-nodes.conf");
 const LOGS: &str = include_str!("../../../rabbitmq/conf.d/30-logs.conf");
 
+const STACK: &str = include_str!("../../../swarm-stack.yml");
+const FEATURES: &str = "RABBITMQ_FEATURE_FLAGS";
+
 /// What a process in the Debian root needs.
 #[derive(Clone, Debug)]
 pub(super) struct Installation {
@@ -122,6 +125,7 @@ impl Settings<'_> {
             ("RABBITMQ_CONFIG_FILE", "/mnt/rabbitmq.conf".to_owned()),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", "/mnt/advanced.config".to_owned()),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", "/mnt/enabled_plugins".to_owned()),
+            (FEATURES, features().to_owned()),
             ("RABBITMQ_MNESIA_BASE", "/mnt/data".to_owned()),
             ("RABBITMQ_LOG_BASE", "/mnt/log".to_owned()),
             ("RABBITMQ_DIST_PORT", self.distribution.to_string()),
@@ -129,4 +133,10 @@ impl Settings<'_> {
             ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
         ]
     }
+}
+
+/// As the stack has them.
+fn features() -> &'static str {
+    let values = STACK.lines().filter_map(|line| line.trim().strip_prefix(FEATURES)?.strip_prefix(": "));
+    values.last().unwrap_or_default()
 }

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     fs,
     net::{Ipv4Addr, SocketAddrV4},
     ops::{Deref, DerefMut},
@@ -144,6 +145,25 @@ impl RabbitMq {
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "rabbitmqctl {arguments:?}: {printed}{errors}");
         Ok(printed)
+    }
+
+    /// How many messages each quorum queue of a vhost holds, ready or unacknowledged, as its leader knows. A queue without a
+    /// leader is left out. Takes some two seconds.
+    ///
+    /// Observed on RabbitMQ 4.0.5: a node that was frozen, or cut off, until its queues had other leaders goes on telling the
+    /// number that it knew as their leader; lists then have such a queue twice, or with the wrong one of both.
+    pub fn quorum_depths(&self, vhost: &str) -> Result<HashMap<String, u64>> {
+        let ask = format!(
+            "[io:format(\"~s ~b~n\", [element(4, amqqueue:get_name(Queue)), Count]) || \
+             Queue <- rabbit_amqqueue:list(<<\"{vhost}\">>), amqqueue:get_type(Queue) =:= rabbit_quorum_queue, \
+             {{ok, {{_, Count}}, _}} <- [ra:leader_query(amqqueue:get_pid(Queue), \
+             {{rabbit_fifo, query_messages_total, []}})]], ok."
+        );
+        let told = self.ctl(&["eval", &ask])?;
+        told.lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, count)| Ok((name.to_owned(), count.parse()?)))
+            .collect()
     }
 }
 

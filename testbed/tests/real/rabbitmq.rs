@@ -61,6 +61,7 @@ fn each_policy_applies_to_its_kind_of_queue(rabbitmq: &RabbitMq) {
         assert_eq!(found[queue], (kind, Some(policy)), "{queue}");
     }
     each_definition_is_in_force(rabbitmq);
+    metadata_is_kept_by_raft(rabbitmq);
     what_expires_in_a_write_queue_becomes_a_dead_letter(broker);
     broker.delete_vhost("policies").unwrap();
     broker.queues("policies").unwrap_err();
@@ -85,6 +86,15 @@ fn each_definition_is_in_force(rabbitmq: &RabbitMq) {
     assert_eq!(queues.as_array().unwrap().len(), policies.len());
 }
 
+/// And no feature is off that the server would have turned on by itself.
+fn metadata_is_kept_by_raft(rabbitmq: &RabbitMq) {
+    let listed = rabbitmq.ctl(&["list_feature_flags", "--silent", "name", "state", "stability"]).unwrap();
+    assert!(listed.contains("khepri_db\tenabled"), "{listed}");
+    let mut off =
+        listed.lines().filter(|line| line.contains("\tdisabled") && !line.ends_with("experimental"));
+    assert_eq!(off.next(), None, "{listed}");
+}
+
 fn what_expires_in_a_write_queue_becomes_a_dead_letter(broker: &Broker) {
     publish(broker, "policies", "penstock.write.0", &json!({"delivery_mode": 2, "expiration": "1"}));
     wait_for_messages(broker, "policies", "penstock.dead", 1);
@@ -105,6 +115,8 @@ fn quorum_queues_keep_their_messages_over_a_kill(rabbitmq: &mut RabbitMq) {
     rabbitmq.restart().unwrap();
     assert_ne!(rabbitmq.pid(), before);
     wait_for_messages(rabbitmq.broker(), "kill", "penstock.deferred.0", 3);
+    let depths = rabbitmq.quorum_depths("kill").unwrap();
+    assert_eq!(depths.into_iter().collect::<Vec<_>>(), [("penstock.deferred.0".to_owned(), 3)]);
 }
 
 fn a_frozen_broker_answers_when_thawed(rabbitmq: &mut RabbitMq) {
