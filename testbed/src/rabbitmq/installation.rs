@@ -137,6 +137,6 @@ impl Settings<'_> {
 
 /// As the stack has them.
 fn features() -> &'static str {
-    let values = STACK.lines().filter_map(|line| line.trim().strip_prefix(FEATURES)?.strip_prefix(": "));
-    values.last().unwrap_or_default()
+    let mut values = STACK.lines().filter_map(|line| line.trim().strip_prefix(FEATURES)?.strip_prefix(": "));
+    values.next().unwrap_or_default()
 }
