@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 /// Enters the Debian root; its arguments are the root, the node's directory, a group and a command.
 const ENTER: &str = include_str!("../../rabbitmq/enter.sh");
 
-/// How it logs: as in the cluster.
+/// When it takes others for lost, and how it logs: as in the cluster.
 const LOST_NODES: &str = include_str!("../../../rabbitmq/conf.d/20-lost-nodes.conf");
 const LOGS: &str = include_str!("../../../rabbitmq/conf.d/30-logs.conf");
 
