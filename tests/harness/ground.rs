@@ -63,7 +63,12 @@ impl Ground {
         let end = Instant::now() + DRAINED_WITHIN;
         let mut empty_since = None;
         loop {
-            let queues = self.queues();
+            // A broker that has just started may not tell yet.
+            let Ok(queues) = self.broker.queues(&self.vhost) else {
+                assert!(Instant::now() < end, "the broker does not tell its queues");
+                thread::sleep(INTERVAL);
+                continue;
+            };
             assert!(queues.iter().any(|queue| queue.name == DEAD), "no queues: {queues:?}");
             let full: Vec<_> = queues.into_iter().filter(|queue| queue.messages > 0).collect();
             if full.is_empty() {
