@@ -128,13 +128,21 @@ impl Deployment {
         [named("gate", &self.gates), named("worker", &self.workers)].concat()
     }
 
-    /// Queues of commands, or of dead letters, that hold messages.
-    fn filled(&self) -> Result<Vec<QueueInfo>> {
+    /// Queues of commands, or of dead letters, that matter and hold messages.
+    fn filled(&self, matters: impl Fn(&QueueInfo) -> bool) -> Result<Vec<QueueInfo>> {
         let mut queues = self.services.broker().queues(VHOST)?;
         queues.retain(|queue| {
-            !queue.name.starts_with("penstock.reply.") && queue.messages.max(queue.ready) > 0
+            !queue.name.starts_with("penstock.reply.")
+                && queue.messages.max(queue.ready) > 0
+                && matters(queue)
         });
         Ok(queues)
+    }
+
+    /// Whether the leaders of these queues know of no message: it may be former leaders that told of some.
+    fn are_empty_to_their_leaders(&self, queues: &[QueueInfo]) -> bool {
+        let depths = self.services.rabbitmq[0].quorum_depths(VHOST).unwrap_or_default();
+        queues.iter().all(|queue| depths.get(&queue.name) == Some(&0))
     }
 
     /// Waits until no queue that matters holds a message.
@@ -142,27 +150,20 @@ impl Deployment {
         let end = Instant::now() + within;
         let (mut empty_since, mut ask_leaders) = (None, Instant::now() + LEADERS_ASKED_EVERY);
         loop {
-            let filled = self.filled();
-            if filled.as_ref().is_ok_and(|queues| !queues.iter().any(&matters)) {
+            let filled = self.filled(&matters);
+            if filled.as_ref().is_ok_and(Vec::is_empty) {
                 let since = *empty_since.get_or_insert_with(Instant::now);
                 if since.elapsed() > COUNTED_EVERY {
                     return Ok(());
                 }
             } else {
                 empty_since = None;
-            }
-            if Instant::now() > ask_leaders {
-                // Former leaders may have spoken.
-                let depths = self.services.rabbitmq[0].quorum_depths(VHOST).unwrap_or_default();
-                let is_filled =
-                    |queue: &QueueInfo| queue.kind != "quorum" || depths.get(&queue.name) != Some(&0);
-                if filled
-                    .as_ref()
-                    .is_ok_and(|queues| !queues.iter().any(|queue| matters(queue) && is_filled(queue)))
-                {
-                    return Ok(());
+                if Instant::now() > ask_leaders {
+                    if filled.as_ref().is_ok_and(|queues| self.are_empty_to_their_leaders(queues)) {
+                        return Ok(());
+                    }
+                    ask_leaders = Instant::now() + LEADERS_ASKED_EVERY;
                 }
-                ask_leaders = Instant::now() + LEADERS_ASKED_EVERY;
             }
             if Instant::now() > end {
                 let described = self.describe_queues().unwrap_or_default();

@@ -42,6 +42,8 @@ const SHOWN: usize = 5;
 struct Suite {
     seed: u64,
     changes: u64,
+    /// When a campaign is over.
+    end: Option<Instant>,
     runtime: Runtime,
     deployment: Option<Deployment>,
     report: Report,
@@ -53,22 +55,22 @@ pub(crate) fn run() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // They share a deployment, and hurt it.
     arguments.test_threads = Some(1);
-    let (suite, minutes) = match Suite::prepare().and_then(|suite| Ok((suite, number(MINUTES)?))) {
-        Ok((suite, minutes)) => (Arc::new(Mutex::new(suite)), minutes),
+    let suite = match Suite::prepare() {
+        Ok(suite) => Arc::new(Mutex::new(suite)),
         Err(error) => {
             eprintln!("faults: {error:#}");
             return ExitCode::FAILURE;
         }
     };
-    let end = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let mut failed = false;
     loop {
         let trials =
             if env::var_os(MUTANTS).is_some() { mutant_trials(&suite) } else { fault_trials(&suite) };
         let conclusion = libtest_mimic::run(&arguments, trials);
         failed |= conclusion.has_failed();
-        if end.is_none_or(|end| Instant::now() > end) {
-            eprintln!("{}", lock(&suite).report.table());
+        let suite = lock(&suite);
+        if suite.end.is_none_or(|end| Instant::now() > end) {
+            eprintln!("{}", suite.report.table());
             return if failed { ExitCode::from(101) } else { ExitCode::SUCCESS };
         }
     }
@@ -104,9 +106,10 @@ impl Suite {
     fn prepare() -> Result<Self> {
         let (seed, changes) =
             (number(SEED)?.unwrap_or(USUAL_SEED), number(CHANGES)?.unwrap_or(USUAL_CHANGES));
+        let end = number(MINUTES)?.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
         // One thread for all clients: the cores are for what is under test.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self { seed, changes, runtime, deployment: None, report: Report::default(), epochs: 0 })
+        Ok(Self { seed, changes, end, runtime, deployment: None, report: Report::default(), epochs: 0 })
     }
 
     /// A fault breaks no promise.
@@ -166,8 +169,7 @@ impl Suite {
             let deployment = self.deployment.as_mut().context("a deployment")?;
             let dice = Dice::of(seed, fault.name, self.report.times(fault.name));
             let name = format!("epoch-{}", self.epochs);
-            let changes = self.changes;
-            Epoch { deployment, runtime: &self.runtime, dice, name, changes }.run(fault)
+            Epoch { deployment, runtime: &self.runtime, dice, name, changes: self.changes }.run(fault)
         }));
         measured.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();

@@ -64,10 +64,13 @@ impl Ground {
         let mut empty_since = None;
         loop {
             // A broker that has just started may not tell yet.
-            let Ok(queues) = self.broker.queues(&self.vhost) else {
-                assert!(Instant::now() < end, "the broker does not tell its queues");
-                thread::sleep(INTERVAL);
-                continue;
+            let queues = match self.broker.queues(&self.vhost) {
+                Ok(queues) => queues,
+                Err(error) => {
+                    assert!(Instant::now() < end, "{error:#}");
+                    thread::sleep(INTERVAL);
+                    continue;
+                }
             };
             assert!(queues.iter().any(|queue| queue.name == DEAD), "no queues: {queues:?}");
             let full: Vec<_> = queues.into_iter().filter(|queue| queue.messages > 0).collect();

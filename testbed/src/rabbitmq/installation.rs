@@ -137,6 +137,6 @@ impl Settings<'_> {
 
 /// As the stack has them.
 fn features() -> &'static str {
-    let mut values = STACK.lines().filter_map(|line| line.trim().strip_prefix(FEATURES)?.strip_prefix(": "));
-    values.next().unwrap_or_default()
+    let value = STACK.lines().find_map(|line| line.trim().strip_prefix(FEATURES)?.strip_prefix(": "));
+    value.unwrap_or_default()
 }
