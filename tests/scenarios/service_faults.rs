@@ -35,6 +35,7 @@ async fn work_resumes_after_the_broker_was_killed(stage: Stage) {
     let records = service.collection("outage").await;
     let mut load = Load::start(&service, Manner::Polite).await;
     load.progress(100).await;
+    rabbitmq.settle().unwrap();
     rabbitmq.kill();
     for gate in 0..2 {
         let admin = service.admin_at(gate);

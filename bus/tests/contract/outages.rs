@@ -33,6 +33,7 @@ async fn the_broker_may_be_killed_and_restarted() {
     let held = next(&mut consumer).await;
     assert_eq!(ids(&held), [pending.id]);
     let broker = blocking(move || {
+        broker.settle().unwrap();
         broker.kill();
         broker
     });

@@ -72,9 +72,10 @@ impl Installation {
         self.group
     }
 
-    /// Where the server keeps the names of its quorum queues.
-    pub(super) fn quorum_registry(&self) -> PathBuf {
-        self.directory.join("data").join(&self.name).join("quorum").join(&self.name).join("names.dets")
+    /// Where the server keeps the names of the Raft servers of a system: `quorum`, whose are the quorum queues,
+    /// or `coordination`, whose are metadata and the coordinator of streams.
+    pub(super) fn raft_registry(&self, system: &str) -> PathBuf {
+        self.directory.join("data").join(&self.name).join(system).join(&self.name).join("names.dets")
     }
 
     /// Where its log files for machines are.

@@ -21,6 +21,8 @@ use crate::{install, node::Node, port::Port};
 
 /// Nodes run in groups of their own, after this one: by it a firewall tells them apart.
 const GROUPS: u32 = 62_000;
+/// The Raft server that places streams on nodes and elects their writers.
+const STREAM_COORDINATOR: &str = "rabbit_stream_coordinator";
 const SETTLES_WITHIN: Duration = Duration::from_secs(30);
 
 /// One RabbitMQ node with the management plugin, user guest, password guest, on 127.0.0.1. A [`Node`] for
@@ -114,27 +116,21 @@ impl RabbitMq {
         self.installation.json_log()
     }
 
-    /// Waits until a kill of this node would not harm the quorum queues declared so far.
+    /// Waits until a kill of this node would not harm the quorum queues and streams declared so far.
     ///
-    /// Observed on RabbitMQ 4.0.5: the registry of quorum queues reaches the disk half a second after a
-    /// declaration. A lone node that is killed before recovers the queue empty, whatever was confirmed, and
-    /// logs `name_not_registered`.
+    /// Observed on RabbitMQ 4.0.5: what a node knows of its Raft servers reaches the disk half a second after a
+    /// declaration. A lone node that is killed before recovers a quorum queue empty, whatever was confirmed, and
+    /// logs `name_not_registered`. If it forgets the coordinator of streams, it can neither list, use nor delete
+    /// its streams.
     pub fn settle(&self) -> Result<()> {
-        let registry = self.installation.quorum_registry();
         let queues = self.broker.get("/api/queues?disable_stats=true")?;
         let queues = queues.as_array().map(Vec::as_slice).unwrap_or_default();
-        let quorum = queues.iter().filter(|queue| queue["type"] == "quorum");
-        let mut missing: Vec<String> = quorum.filter_map(registered_name).collect();
-        let end = Instant::now() + SETTLES_WITHIN;
-        loop {
-            let registered = fs::read(&registry).unwrap_or_default();
-            missing.retain(|name| !registered.windows(name.len()).any(|bytes| bytes == name.as_bytes()));
-            if missing.is_empty() {
-                return Ok(());
-            }
-            ensure!(Instant::now() < end, "not in {}: {missing:?}", registry.display());
-            thread::sleep(Duration::from_millis(50));
-        }
+        let (quorum, others): (Vec<_>, Vec<_>) = queues.iter().partition(|queue| queue["type"] == "quorum");
+        let names = quorum.into_iter().filter_map(registered_name).collect();
+        wait_for_names(&self.installation.raft_registry("quorum"), names)?;
+        let streams = others.iter().any(|queue| queue["type"] == "stream");
+        let coordinator = streams.then(|| STREAM_COORDINATOR.to_owned());
+        wait_for_names(&self.installation.raft_registry("coordination"), coordinator.into_iter().collect())
     }
 
     /// Runs `rabbitmqctl` against this node and returns what it printed. Takes some two seconds.
@@ -164,6 +160,20 @@ impl RabbitMq {
             .filter_map(|line| line.split_once(' '))
             .map(|(name, count)| Ok((name.to_owned(), count.parse()?)))
             .collect()
+    }
+}
+
+/// Waits until a registry on disk holds all of these.
+fn wait_for_names(registry: &Path, mut missing: Vec<String>) -> Result<()> {
+    let end = Instant::now() + SETTLES_WITHIN;
+    loop {
+        let registered = fs::read(registry).unwrap_or_default();
+        missing.retain(|name| !registered.windows(name.len()).any(|bytes| bytes == name.as_bytes()));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "not in {}: {missing:?}", registry.display());
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
