@@ -1,5 +1,6 @@
 //! The queue that brings a gate its outcomes.
 
+use super::link;
 use crate::calls::Calls;
 use futures_util::StreamExt;
 use lapin::{
@@ -8,13 +9,8 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 use messages::delivery;
-use std::{sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-
-/// How often the queue is looked for, and for how long.
-const LOOKED_FOR_EVERY: Duration = Duration::from_secs(2);
-const FOUND_WITHIN: Duration = Duration::from_secs(5);
 
 /// Declares the queue and resolves calls by what it brings. Without it no outcome comes: its end is the end of the
 /// link.
@@ -49,12 +45,11 @@ pub(super) async fn open(
 /// connection is as good as before.
 async fn watch(channel: Channel, queue: ShortString, lost: CancellationToken) {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    loop {
-        sleep(LOOKED_FOR_EVERY).await;
+    let look = || {
         let found = channel.queue_declare(queue.clone(), options, FieldTable::default());
-        if !matches!(timeout(FOUND_WITHIN, found).await, Ok(Ok(_))) {
-            tracing::warn!(queue.name = %queue, "the queue that brings outcomes is gone");
-            return lost.cancel();
-        }
-    }
+        async { found.await.map(drop) }
+    };
+    let reason = link::unanswered(look).await;
+    tracing::warn!(queue.name = %queue, error.message = reason, "the queue that brings outcomes is gone");
+    lost.cancel();
 }

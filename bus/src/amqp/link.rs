@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     sync::{OnceCell, mpsc},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,11 @@ const GREETING: Duration = Duration::from_secs(5);
 const DECLARING: Duration = Duration::from_secs(3);
 /// A broker that does not say goodbye within this is left without.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// How often a broker is asked for something that it has, and how long it may take to answer. Heartbeats would tell
+/// of a frozen one after ten seconds.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// One pair of connections to one broker. If either is lost, both are given up: what was delivered comes again.
 #[derive(Debug)]
@@ -91,13 +96,21 @@ impl Link {
         let (sender, news) = mpsc::unbounded_channel();
         let lost = CancellationToken::new();
         listen(&publishing, sender.clone(), &lost);
-        listen(&consuming, sender, &lost);
+        listen(&consuming, sender.clone(), &lost);
         // A broker that is recovering holds declarations back. Queues that exist can be used all the same.
         if let Ok(declared) = timeout(DECLARING, declare(&publishing)).await {
             declared?;
         } else {
             tracing::warn!("not all queues were declared within {DECLARING:?}");
         }
+        let channel = consuming.create_channel().await?;
+        let given_up = lost.clone();
+        let watching = async move {
+            let reason = unanswered(|| is_there(channel.clone())).await;
+            drop(sender.send(News::Lost(reason)));
+            given_up.cancel();
+        };
+        tokio::spawn(lost.clone().run_until_cancelled_owned(watching));
         let name = name.to_owned();
         let reply_queue = OnceCell::new();
         let link = Self { generation, lost, publishing, consuming, name, calls, reply_queue };
@@ -181,7 +194,9 @@ async fn declare(connection: &Connection) -> Result<(), LinkError> {
     match declare_exchange(&channel).await {
         Err(error) if is_forbidden(&error) => {
             tracing::info!("may not declare queues: that is left to those who may");
-            return is_there(connection).await;
+            let found = is_there(connection.create_channel().await?).await;
+            return found
+                .map_err(|error| if is_missing(&error) { LinkError::Undeclared } else { error.into() });
         }
         declared => declared?,
     }
@@ -199,15 +214,21 @@ async fn declare(connection: &Connection) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// Whether commands can be sent at all.
-async fn is_there(connection: &Connection) -> Result<(), LinkError> {
-    let channel = connection.create_channel().await?;
+/// Asks for the exchange of commands.
+async fn is_there(channel: Channel) -> lapin::Result<()> {
     let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-    let found =
-        channel.exchange_declare(COMMANDS.into(), ExchangeKind::Direct, options, FieldTable::default());
-    match found.await {
-        Err(error) if is_missing(&error) => Err(LinkError::Undeclared),
-        found => Ok(found?),
+    channel.exchange_declare(COMMANDS.into(), ExchangeKind::Direct, options, FieldTable::default()).await
+}
+
+/// Asks again and again; returns why there is no good answer any more.
+pub(super) async fn unanswered<A: Future<Output = lapin::Result<()>>>(ask: impl Fn() -> A) -> String {
+    loop {
+        sleep(ASKED_EVERY).await;
+        match timeout(ANSWERED_WITHIN, ask()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return error.to_string(),
+            Err(_) => return format!("no answer within {ANSWERED_WITHIN:?}"),
+        }
     }
 }
 

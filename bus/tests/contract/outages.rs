@@ -76,6 +76,25 @@ async fn an_alarm_of_the_broker_refuses_calls_at_once() {
     within(pending).await.unwrap().unwrap();
 }
 
+/// Also by a worker that waits for work, and before its heartbeats would tell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_broker_is_left() {
+    let (_scratch, mut broker) = broker().await;
+    let worker = connect(broker.url(), "worker").await;
+    let frozen = blocking(move || {
+        broker.freeze().unwrap();
+        broker
+    });
+    let broker = frozen.await;
+    down(&*worker, "no answer within 3s").await;
+    let thawed = blocking(move || {
+        broker.thaw().unwrap();
+        broker
+    });
+    let _broker = thawed.await;
+    up(&*worker).await;
+}
+
 /// As nodes do that were cut off from each other: nobody tells the consumer, nor is its connection closed.
 const FORGET_REPLY_QUEUES: &str = "length([rabbit_db_queue:delete(amqqueue:get_name(Queue), normal) || \
     Queue <- rabbit_amqqueue:list(), is_pid(amqqueue:get_exclusive_owner(Queue))]).";
