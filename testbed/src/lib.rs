@@ -49,7 +49,7 @@ pub use log::Log;
 pub use node::Node;
 pub use port::{Port, free_port};
 pub use process::Process;
-pub use proxy::{CutAt, Proxy};
+pub use proxy::{Batches, CutAt, Proxy};
 pub use rabbitmq::{Broker, QueueInfo, RabbitMq};
 pub use redis::{Persistence, Redis, RedisGroup};
 pub use rustix::process::Signal;

@@ -1,9 +1,12 @@
 //! A TCP proxy that cuts, silences, delays or disturbs connections.
 
 mod aim;
+mod batches;
 
 pub use aim::CutAt;
 use aim::{Aim, Frames};
+pub use batches::Batches;
+use batches::{BATCH, Stream};
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
@@ -22,8 +25,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct State {
     target: SocketAddr,
-    /// Whether clients speak CQL: then what they send is looked at.
-    is_cql: bool,
+    /// Of clients that speak CQL: what they send is looked at.
+    batches: Option<Arc<Batches>>,
     line: Mutex<Line>,
     changed: Condvar,
 }
@@ -69,15 +72,23 @@ impl Proxy {
 
     /// Starts a proxy for `target` on this address.
     pub fn start_on(listen: SocketAddr, target: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::start_as(listen, target, false)
+        Self::start_as(listen, target, None)
     }
 
-    /// The same for clients that speak CQL (binary protocol v4), whose requests it can tell apart.
-    pub fn start_cql_on(listen: SocketAddr, target: impl ToSocketAddrs) -> io::Result<Self> {
-        Self::start_as(listen, target, true)
+    /// The same for clients that speak CQL (binary protocol v4), whose batches it can tell apart.
+    pub fn start_cql_on(
+        listen: SocketAddr,
+        target: impl ToSocketAddrs,
+        batches: Arc<Batches>,
+    ) -> io::Result<Self> {
+        Self::start_as(listen, target, Some(batches))
     }
 
-    fn start_as(listen: SocketAddr, target: impl ToSocketAddrs, is_cql: bool) -> io::Result<Self> {
+    fn start_as(
+        listen: SocketAddr,
+        target: impl ToSocketAddrs,
+        batches: Option<Arc<Batches>>,
+    ) -> io::Result<Self> {
         let target = target.to_socket_addrs()?.next().ok_or(io::ErrorKind::InvalidInput)?;
         let listener = TcpListener::bind(listen)?;
         let address = listener.local_addr()?;
@@ -86,7 +97,7 @@ impl Proxy {
             connections: Vec::new(),
             aims: Vec::new(),
         });
-        let state = Arc::new(State { target, is_cql, line, changed: Condvar::new() });
+        let state = Arc::new(State { target, batches, line, changed: Condvar::new() });
         let accepting = Arc::clone(&state);
         thread::spawn(move || accepting.accept(&listener));
         Ok(Self { address, state })
@@ -128,13 +139,13 @@ impl Proxy {
         self.state.set(Mode::Open(Delay { time, every }));
     }
 
-    /// Closes so many connections, each when the next request with this opcode goes by. The proxy was started for CQL.
-    pub fn cut_requests(&self, opcode: u8, place: CutAt, times: usize) {
-        self.state.line().aims = vec![Aim { opcode, place }; times];
+    /// Closes so many connections, each when the next batch goes by. The proxy was started for CQL.
+    pub fn cut_batches(&self, place: CutAt, times: usize) {
+        self.state.line().aims = vec![Aim { opcode: BATCH, place }; times];
     }
 
     /// How many of those were not closed yet.
-    pub fn requests_to_cut(&self) -> usize {
+    pub fn batches_to_cut(&self) -> usize {
         self.state.line().aims.len()
     }
 
@@ -207,12 +218,17 @@ impl State {
     fn forward(&self, way: Way, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = vec![0; 64 * 1024];
         let mut pieces = 0_usize;
-        let mut frames = (self.is_cql && way == Way::ToServer).then(Frames::default);
+        let (mut frames, mut stream) = (Frames::default(), Stream::default());
+        let batches = self.batches.as_ref().filter(|_| way == Way::ToServer);
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             pieces += 1;
             self.hold(way, pieces);
-            let cut = frames.as_mut().and_then(|frames| self.cut_at(frames, &buffer[..length]));
-            if to.write_all(&buffer[..cut.unwrap_or(length)]).is_err() {
+            let cut = batches.and_then(|_| self.cut_at(&mut frames, &buffer[..length]));
+            let passing = &buffer[..cut.unwrap_or(length)];
+            if let Some(batches) = batches {
+                batches.sent(&mut stream, passing, cut.is_some());
+            }
+            if to.write_all(passing).is_err() {
                 break;
             }
             if cut.is_some() {

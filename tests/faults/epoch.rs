@@ -53,6 +53,7 @@ impl Epoch<'_> {
         let shared = self.open()?;
         // What appears from here on is the new collection's.
         let before = self.deployment.database().partitions()?;
+        self.deployment.wires.batches.take_repeated();
         let ended = self.end_a_session().context("ending a session before the fault")?;
         let stalls = Stalls::watch();
         let clients = self.start_clients(&shared);
@@ -81,6 +82,7 @@ impl Epoch<'_> {
         let limit = DEADLINE + GRACE + stalled;
         violations.extend(bounds::hangs(&gathered.slowest, limit, &self.deployment.excused));
         violations.extend(check::lists::check(&listed, &table));
+        violations.extend(bounds::repeats(self.deployment.wires.batches.take_repeated()));
         violations.extend(self.let_in_with(&ended)?);
         violations.extend(self.let_in_with(&self.end_a_session()?)?);
         if recovery.is_none() {

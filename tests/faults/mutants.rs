@@ -30,7 +30,7 @@ pub(crate) const ALL: [Mutant; 11] = [
     // The answer is no, and nothing is written.
     Mutant { name: "rejection-without-receipt", fault: "nothing", seed: 1 },
     // The driver sends a conditional batch again.
-    Mutant { name: "cas-retried", fault: "cassandra-frozen", seed: 1 },
+    Mutant { name: "cas-retried", fault: "commits-cut-at-the-end", seed: 1 },
     // A gate trusts a session that has ended.
     Mutant { name: "session-cached", fault: "nothing", seed: 1 },
     // A group is answered before its batch is applied.

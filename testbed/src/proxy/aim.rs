@@ -1,7 +1,13 @@
 //! Frames of CQL that go by, and where to cut one (CQL binary protocol v4, §2: nine bytes of header, of which the fifth says
 //! what the frame is and the last four how long its body is).
 
-const HEADER: usize = 9;
+pub(super) const HEADER: usize = 9;
+
+/// How many bytes follow this header.
+pub(super) fn body_length(header: &[u8; HEADER]) -> usize {
+    let [.., a, b, c, d] = *header;
+    usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX)
+}
 
 /// Which frame, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,9 +48,8 @@ impl Frames {
                 position += piece.len();
                 let Ok(header) = <[u8; HEADER]>::try_from(self.header.as_slice()) else { return None };
                 self.header.clear();
-                let [_, _, _, _, opcode, length @ ..] = header;
-                self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                self.doomed = hit(opcode).map(|place| match place {
+                self.left = body_length(&header);
+                self.doomed = hit(header[4]).map(|place| match place {
                     CutAt::Middle => self.left / 2,
                     CutAt::End => self.left,
                 });

@@ -41,3 +41,9 @@ pub(crate) fn growth(usages: &[Usage]) -> Vec<Violation> {
         })
         .collect()
 }
+
+/// Groups that the driver sent again by itself. A worker that does not know what became of one looks first.
+pub(crate) fn repeats(groups: usize) -> Option<Violation> {
+    let told = || format!("{groups} groups were sent again at once when their connection was gone");
+    (groups > 0).then(|| Violation::other(told()))
+}

@@ -2,7 +2,8 @@
 
 use super::{GATES, Services, WORKERS};
 use anyhow::{Context, Result};
-use testbed::Proxy;
+use std::sync::Arc;
+use testbed::{Batches, Proxy};
 
 /// All proxies.
 pub(crate) struct Wires {
@@ -12,6 +13,8 @@ pub(crate) struct Wires {
     pub(crate) worker_broker: Vec<Vec<Proxy>>,
     /// By node; nodes send the driver here, so all workers come this way.
     pub(crate) worker_cassandra: Vec<Proxy>,
+    /// What workers have sent to Cassandra.
+    pub(crate) batches: Arc<Batches>,
 }
 
 impl Wires {
@@ -23,11 +26,14 @@ impl Wires {
             (0..count).map(|_| one()).collect()
         };
         let cassandra = services.cassandra.iter();
-        let cassandra = cassandra.map(|node| Ok(Proxy::start_cql_on(node.front(), node.address())?));
+        let batches = Arc::new(Batches::default());
+        let cassandra = cassandra
+            .map(|node| Ok(Proxy::start_cql_on(node.front(), node.address(), Arc::clone(&batches))?));
         Ok(Self {
             gate_broker: to_brokers(GATES)?,
             worker_broker: to_brokers(WORKERS)?,
             worker_cassandra: cassandra.collect::<Result<_>>()?,
+            batches,
         })
     }
 

@@ -18,8 +18,7 @@ const DELAY: Duration = Duration::from_millis(20);
 /// A lost packet: now and then, and what TCP takes to send it again.
 const LOST_ONE_IN: usize = 40;
 const SENT_AGAIN_AFTER: Duration = Duration::from_millis(250);
-/// How a group is sent (CQL binary protocol v4, §4.1.7), and how often each node's connections are cut at one.
-const BATCH: u8 = 0x0D;
+/// How often each node's connections are cut at a group.
 const CUTS: usize = 4;
 const CUT_WITHIN: Duration = Duration::from_secs(60);
 
@@ -86,10 +85,10 @@ fn silenced(deployment: &mut Deployment, chosen: Chosen) -> Result<Undo> {
 fn commits_cut(deployment: &mut Deployment, place: CutAt) -> Result<Undo> {
     let wires = &deployment.wires.worker_cassandra;
     for wire in wires {
-        wire.cut_requests(BATCH, place, CUTS);
+        wire.cut_batches(place, CUTS);
     }
     until("all commits are cut that were to be", CUT_WITHIN, || {
-        Ok(wires.iter().all(|wire| wire.requests_to_cut() == 0))
+        Ok(wires.iter().all(|wire| wire.batches_to_cut() == 0))
     })?;
     Ok(nothing_to_undo())
 }

@@ -7,13 +7,13 @@ use anyhow::{Result, ensure};
 use super::{Lab, WHOLE_WITHIN, update};
 use crate::lab::{load::Load, node::Node};
 
-/// Enough to keep four workers busy, which take 32 reads at once: gates send each twice when it waits. Few enough for one not
-/// to keep anybody waiting beyond the deadline.
-const MANY: usize = 32;
+/// Far more than the sixteen reads that four workers take at once, or chance would leave some of those places empty. Few enough for
+/// one worker not to keep anybody waiting beyond the deadline.
+const MANY: usize = 40;
 const MEASURED: Duration = Duration::from_secs(30);
-/// What makes a worker wait for the database, and not for a processor, of which all machines here share two: each read
-/// takes so long, and of each of the four queues of reads a worker takes so many at once.
-const SLOW_STORE: [&str; 2] = ["FAILPOINTS=store-latency=return(400)", "PREFETCH=2"];
+/// What makes a worker wait for the database, and not for a processor, of which all machines here share two: each look at the store
+/// takes so many milliseconds longer, and of each of the four queues of reads a worker takes one at a time.
+const SLOW_STORE: [&str; 2] = ["FAILPOINTS=store-latency=return(100)", "PREFETCH=1"];
 
 /// 1, 4, 2.
 pub(super) fn workers(lab: &Lab) -> Result<String> {
