@@ -26,8 +26,6 @@ use std::{
 };
 use tokio::{runtime::Runtime, task::JoinSet};
 
-/// Few enough for two cores, enough for groups to gather.
-const CLIENTS: usize = 40;
 /// Without help.
 const RECOVERS_WITHIN: Duration = Duration::from_secs(60);
 const SERVES_WITHIN: Duration = Duration::from_secs(90);
@@ -43,6 +41,8 @@ pub(crate) struct Epoch<'a> {
     pub(crate) dice: Dice,
     /// No other epoch of the deployment has it.
     pub(crate) name: String,
+    /// How many work at the same time.
+    pub(crate) clients: usize,
     /// Acknowledged changes before the fault, and as many after every client has got one again.
     pub(crate) changes: u64,
 }
@@ -120,9 +120,9 @@ impl Epoch<'_> {
             stopped: AtomicBool::new(false),
             calm: self.deployment.calm.subscribe(),
             acknowledged: AtomicU64::new(0),
-            progress: (0..CLIENTS).map(|_| AtomicU64::new(0)).collect(),
+            progress: (0..self.clients).map(|_| AtomicU64::new(0)).collect(),
         });
-        let mut client = Client::new(Arc::clone(&shared), CLIENTS);
+        let mut client = Client::new(Arc::clone(&shared), self.clients);
         let headers = "content-type: application/json\r\n".to_owned();
         let body = format!(r#"{{"user":"admin","password":"{ADMIN_PASSWORD}"}}"#);
         let log_in =
@@ -154,7 +154,7 @@ impl Epoch<'_> {
 
     fn start_clients(&self, shared: &Arc<Shared>) -> JoinSet<crate::client::Seen> {
         let mut clients = JoinSet::new();
-        for number in 1..=CLIENTS {
+        for number in 1..=self.clients {
             let client = Client::new(Arc::clone(shared), number);
             let plan = Plan::new(&self.dice, u32::try_from(number).unwrap_or_default());
             clients.spawn_on(client.work(plan), self.runtime.handle());

@@ -1,4 +1,4 @@
-//! Promises broken on purpose, to see that a checker notices. Each mutant is one line in its place, behind a failpoint.
+//! Promises broken on purpose, to see that a checker notices. Each mutant is a line in its place, behind a failpoint.
 
 use crate::nemesis::{self, Fault};
 
@@ -15,9 +15,9 @@ pub(crate) struct Mutant {
 pub(crate) const ALL: [Mutant; 11] = [
     // A worker acknowledges a delivery before it has carried it out.
     Mutant { name: "ack-before-write", fault: "workers-all-killed", seed: 1 },
-    // A gate does not wait for the broker to have a command.
-    Mutant { name: "confirms-off", fault: "broker-all-killed", seed: 1 },
-    // A gate does not hear that there is no queue.
+    // A gate does not wait for the broker to have a command, nor to say that there is no queue.
+    Mutant { name: "confirms-off", fault: "deferred-queues-deleted", seed: 1 },
+    // A gate does not ask to be told that there is no queue.
     Mutant { name: "mandatory-off", fault: "deferred-queues-deleted", seed: 1 },
     // A record's next state is written whatever is there.
     Mutant { name: "plain-write", fault: "worker-killed", seed: 1 },
@@ -31,7 +31,7 @@ pub(crate) const ALL: [Mutant; 11] = [
     Mutant { name: "rejection-without-receipt", fault: "nothing", seed: 1 },
     // The driver sends a conditional batch again.
     Mutant { name: "cas-retried", fault: "commits-cut-at-the-end", seed: 1 },
-    // A gate trusts a session that has ended.
+    // A gate trusts a session that has ended, and keeps from workers that it was one.
     Mutant { name: "session-cached", fault: "nothing", seed: 1 },
     // A group is answered before its batch is applied.
     Mutant { name: "answer-before-commit", fault: "cassandra-frozen", seed: 1 },

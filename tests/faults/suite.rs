@@ -33,6 +33,10 @@ const MINUTES: &str = "PENSTOCK_FAULTS_MINUTES";
 /// How many changes are acknowledged before each fault, and after it.
 const CHANGES: &str = "PENSTOCK_FAULTS_CHANGES";
 const USUAL_CHANGES: u64 = 300;
+/// How many clients work at the same time.
+const CLIENTS: &str = "PENSTOCK_FAULTS_CLIENTS";
+/// Few enough for two cores, enough for groups to gather.
+const USUAL_CLIENTS: u64 = 40;
 /// Set: mutants in place of faults.
 const MUTANTS: &str = "PENSTOCK_FAULTS_MUTANTS";
 /// How many violations a failure shows; the rest is in the file.
@@ -41,6 +45,7 @@ const SHOWN: usize = 5;
 /// What lasts from fault to fault.
 struct Suite {
     seed: u64,
+    clients: usize,
     changes: u64,
     /// When a campaign is over.
     end: Option<Instant>,
@@ -106,10 +111,20 @@ impl Suite {
     fn prepare() -> Result<Self> {
         let (seed, changes) =
             (number(SEED)?.unwrap_or(USUAL_SEED), number(CHANGES)?.unwrap_or(USUAL_CHANGES));
+        let clients = usize::try_from(number(CLIENTS)?.unwrap_or(USUAL_CLIENTS))?;
         let end = number(MINUTES)?.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
         // One thread for all clients: the cores are for what is under test.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self { seed, changes, end, runtime, deployment: None, report: Report::default(), epochs: 0 })
+        Ok(Self {
+            seed,
+            clients,
+            changes,
+            end,
+            runtime,
+            deployment: None,
+            report: Report::default(),
+            epochs: 0,
+        })
     }
 
     /// A fault breaks no promise.
@@ -169,7 +184,8 @@ impl Suite {
             let deployment = self.deployment.as_mut().context("a deployment")?;
             let dice = Dice::of(seed, fault.name, self.report.times(fault.name));
             let name = format!("epoch-{}", self.epochs);
-            Epoch { deployment, runtime: &self.runtime, dice, name, changes: self.changes }.run(fault)
+            let (runtime, clients, changes) = (&self.runtime, self.clients, self.changes);
+            Epoch { deployment, runtime, dice, name, clients, changes }.run(fault)
         }));
         measured.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();

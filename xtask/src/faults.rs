@@ -9,8 +9,9 @@ use crate::test::{BINARIES_OF_TESTS, cargo, code};
 
 /// A campaign is about numbers, so its binaries are optimized; they have failpoints all the same.
 const CAMPAIGN: [&str; 2] = ["--profile", "faults"];
-/// Acknowledged changes before each fault of a campaign, and after it.
+/// Acknowledged changes before each fault of a campaign, and after it; and enough clients for large groups.
 const CHANGES_OF_CAMPAIGN: u64 = 4_000;
+const CLIENTS_OF_CAMPAIGN: u64 = 160;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.md");
 
@@ -48,6 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         ("PENSTOCK_FAULTS_SEED", options.seed),
         ("PENSTOCK_FAULTS_MINUTES", options.minutes),
         ("PENSTOCK_FAULTS_CHANGES", options.minutes.map(|_| CHANGES_OF_CAMPAIGN)),
+        ("PENSTOCK_FAULTS_CLIENTS", options.minutes.map(|_| CLIENTS_OF_CAMPAIGN)),
     ];
     let numbers =
         numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.to_string())));

@@ -32,7 +32,9 @@ enum Shown {
 impl Caller {
     /// On whose behalf the request's commands are.
     pub(crate) fn principal(&self) -> Principal {
-        Principal::User(User { session: Some(self.session.claim()), ..self.session.user.clone() })
+        let untold = failpoint::is_set("mutant-session-cached");
+        let session = Some(self.session.claim()).filter(|_| !untold);
+        Principal::User(User { session, ..self.session.user.clone() })
     }
 
     pub(crate) fn is_admin(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What is asked when all clients have stopped: what became of operations in doubt, and what is there now.
 
 use super::{
-    CLIENTS, Epoch,
+    Epoch,
     gathered::{Gathered, Unsettled},
 };
 use crate::{
@@ -26,9 +26,9 @@ impl Epoch<'_> {
     pub(super) fn settle(&self, shared: &Arc<Shared>, gathered: &mut Gathered) {
         let end = Instant::now() + SETTLES_WITHIN;
         let waiting = std::mem::take(&mut gathered.unsettled);
-        let mut lanes: Vec<Vec<Unsettled>> = (0..CLIENTS).map(|_| Vec::new()).collect();
+        let mut lanes: Vec<Vec<Unsettled>> = (0..self.clients).map(|_| Vec::new()).collect();
         for (place, one) in waiting.into_iter().enumerate() {
-            lanes[place % CLIENTS].push(one);
+            lanes[place % self.clients].push(one);
         }
         let mut asking = tokio::task::JoinSet::new();
         for (number, lane) in lanes.into_iter().enumerate() {
@@ -48,7 +48,7 @@ impl Epoch<'_> {
 
     /// Walks through the whole list, at each gate; what it shows is added to what was seen.
     pub(super) fn look_again(&self, shared: &Arc<Shared>, gathered: &mut Gathered) -> Result<Vec<Listed>> {
-        let mut client = Client::new(Arc::clone(shared), CLIENTS);
+        let mut client = Client::new(Arc::clone(shared), self.clients);
         let mut walks = Vec::new();
         for _ in &shared.gates {
             client.move_on();
