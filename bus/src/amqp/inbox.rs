@@ -1,6 +1,6 @@
 //! The queue that brings a gate its outcomes.
 
-use super::link;
+use super::link::Heard;
 use crate::calls::Calls;
 use futures_util::StreamExt;
 use lapin::{
@@ -18,6 +18,7 @@ pub(super) async fn open(
     channel: Channel,
     queue: ShortString,
     calls: Arc<Calls>,
+    heard: Heard,
     lost: CancellationToken,
 ) -> lapin::Result<()> {
     let options = QueueDeclareOptions::exclusive().auto_delete();
@@ -25,10 +26,11 @@ pub(super) async fn open(
     let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
     let mut bodies =
         channel.basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default()).await?;
-    let looking = watch(channel, queue.clone(), lost.clone());
+    let looking = watch(channel, queue.clone(), heard.clone(), lost.clone());
     tokio::spawn(lost.clone().run_until_cancelled_owned(looking));
     tokio::spawn(async move {
         while let Some(Ok(body)) = bodies.next().await {
+            heard.count();
             match delivery::decode_replies(&body.data) {
                 Ok(replies) => replies.into_iter().for_each(|reply| calls.resolve(reply)),
                 Err(error) => {
@@ -43,13 +45,13 @@ pub(super) async fn open(
 
 /// Ends the link if the queue is gone. Brokers that take each other for dead may forget it without a word to its consumer, whose
 /// connection is as good as before.
-async fn watch(channel: Channel, queue: ShortString, lost: CancellationToken) {
+async fn watch(channel: Channel, queue: ShortString, heard: Heard, lost: CancellationToken) {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     let look = || {
         let found = channel.queue_declare(queue.clone(), options, FieldTable::default());
         async { found.await.map(drop) }
     };
-    let reason = link::unanswered(look).await;
+    let reason = heard.until_silent(look).await;
     tracing::warn!(queue.name = %queue, error.message = reason, "the queue that brings outcomes is gone");
     lost.cancel();
 }

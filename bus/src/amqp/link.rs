@@ -13,7 +13,13 @@ use lapin::{
     types::{FieldTable, ShortString},
     uri::AMQPUri,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use thiserror::Error;
 use tokio::{
     sync::{OnceCell, mpsc},
@@ -33,6 +39,10 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
+/// Counts what a broker delivers: one that has much to carry may answer late, and is not silent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Heard(Arc<AtomicU64>);
+
 /// One pair of connections to one broker. If either is lost, both are given up: what was delivered comes again.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -40,6 +50,8 @@ pub(super) struct Link {
     pub(super) generation: u64,
     /// Cancelled when it carries nothing any more.
     pub(super) lost: CancellationToken,
+    /// What comes by the consuming connection.
+    pub(super) heard: Heard,
     publishing: Connection,
     consuming: Connection,
     name: String,
@@ -104,16 +116,17 @@ impl Link {
             tracing::warn!("not all queues were declared within {DECLARING:?}");
         }
         let channel = consuming.create_channel().await?;
-        let given_up = lost.clone();
+        let heard = Heard::default();
+        let (given_up, listening) = (lost.clone(), heard.clone());
         let watching = async move {
-            let reason = unanswered(|| is_there(channel.clone())).await;
+            let reason = listening.until_silent(|| is_there(channel.clone())).await;
             drop(sender.send(News::Lost(reason)));
             given_up.cancel();
         };
         tokio::spawn(lost.clone().run_until_cancelled_owned(watching));
         let name = name.to_owned();
         let reply_queue = OnceCell::new();
-        let link = Self { generation, lost, publishing, consuming, name, calls, reply_queue };
+        let link = Self { generation, lost, heard, publishing, consuming, name, calls, reply_queue };
         Ok((Arc::new(link), news))
     }
 
@@ -142,7 +155,8 @@ impl Link {
         let queue = self.reply_queue.get_or_try_init(|| async {
             let queue = ShortString::from(topology::reply_queue(&self.name));
             let channel = self.consuming_channel().await?;
-            inbox::open(channel, queue.clone(), Arc::clone(&self.calls), self.lost.clone()).await?;
+            let (calls, heard) = (Arc::clone(&self.calls), self.heard.clone());
+            inbox::open(channel, queue.clone(), calls, heard, self.lost.clone()).await?;
             Ok(queue)
         });
         queue.await.cloned()
@@ -155,6 +169,30 @@ impl Link {
             let _ = timeout(GOODBYE, connection.close(200, "closing".into())).await;
         }
         self.lost.cancel();
+    }
+}
+
+impl Heard {
+    /// Something was delivered.
+    pub(super) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Asks again and again; returns why there is no good answer any more.
+    pub(super) async fn until_silent<A>(&self, ask: impl Fn() -> A) -> String
+    where
+        A: Future<Output = lapin::Result<()>>,
+    {
+        loop {
+            sleep(ASKED_EVERY).await;
+            let before = self.0.load(Ordering::Relaxed);
+            match timeout(ANSWERED_WITHIN, ask()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error.to_string(),
+                Err(_) if self.0.load(Ordering::Relaxed) != before => {}
+                Err(_) => return format!("no answer within {ANSWERED_WITHIN:?}"),
+            }
+        }
     }
 }
 
@@ -218,18 +256,6 @@ async fn declare(connection: &Connection) -> Result<(), LinkError> {
 async fn is_there(channel: Channel) -> lapin::Result<()> {
     let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(COMMANDS.into(), ExchangeKind::Direct, options, FieldTable::default()).await
-}
-
-/// Asks again and again; returns why there is no good answer any more.
-pub(super) async fn unanswered<A: Future<Output = lapin::Result<()>>>(ask: impl Fn() -> A) -> String {
-    loop {
-        sleep(ASKED_EVERY).await;
-        match timeout(ANSWERED_WITHIN, ask()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.to_string(),
-            Err(_) => return format!("no answer within {ANSWERED_WITHIN:?}"),
-        }
-    }
 }
 
 /// Declares what gates publish to; it is no error if it exists as wanted.

@@ -225,8 +225,8 @@ async fn a_consumer_that_came_too_late_keeps_nothing() {
     let vhost = Vhost::create().await;
     let (proxy, slow) = cuttable(&vhost).await;
     let worker = connect(&slow, "worker").await;
-    // An answer takes three seconds: that there is a consumer now is heard by a worker that has given it up.
-    proxy.delay(Duration::from_millis(1500));
+    // An answer takes 2.6 seconds, and it takes two: that there is a consumer now is heard by a worker that has given it up.
+    proxy.delay(Duration::from_millis(1300));
     let mut consumer = within(consume(&*worker, "worker", &[Lane::Dead], 1)).await;
     proxy.restore();
     let (_connection, channel) = channel(&vhost).await;
@@ -240,6 +240,32 @@ async fn a_consumer_that_came_too_late_keeps_nothing() {
     for _ in 0..LETTERS {
         next(&mut consumer).await.receiver.ack().await.unwrap();
     }
+}
+
+/// What it asks the broker is answered behind all that, and much too late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_with_much_on_a_slow_way_keeps_its_connection() {
+    const LETTERS: usize = 14;
+    let vhost = Vhost::create().await;
+    let (proxy, slow) = cuttable(&vhost).await;
+    let worker = connect(&slow, "worker").await;
+    let mut consumer = within(consume(&*worker, "worker", &[Lane::Dead], 20)).await;
+    let health = worker.health();
+    proxy.delay(Duration::from_secs(2));
+    let (_connection, channel) = channel(&vhost).await;
+    // Two of them, more or less, are what the proxy passes on in two seconds.
+    let letter = [b'?'; 30 * 1024];
+    for _ in 0..LETTERS {
+        let options = BasicPublishOptions::default();
+        channel
+            .basic_publish("".into(), "penstock.dead".into(), options, &letter, <_>::default())
+            .await
+            .unwrap();
+    }
+    for _ in 0..LETTERS {
+        next(&mut consumer).await.receiver.ack().await.unwrap();
+    }
+    assert!(!health.has_changed().unwrap(), "{:?}", *health.borrow());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -149,6 +149,7 @@ impl Shard {
     }
 
     async fn deliver(&self, link: &Link, channel: &Channel, message: lapin::message::Delivery) {
+        link.heard.count();
         if failpoint::is_set("mutant-ack-before-write") {
             let _ = message.acker.ack(BasicAckOptions::default()).await;
         }
