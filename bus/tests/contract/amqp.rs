@@ -254,7 +254,7 @@ async fn a_worker_with_much_on_a_slow_way_keeps_its_connection() {
     proxy.delay(Duration::from_secs(2));
     let (_connection, channel) = channel(&vhost).await;
     // Two of them, more or less, are what the proxy passes on in two seconds.
-    let letter = [b'?'; 30 * 1024];
+    let letter = vec![b'?'; 30 * 1024];
     for _ in 0..LETTERS {
         let options = BasicPublishOptions::default();
         channel
