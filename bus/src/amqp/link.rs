@@ -8,7 +8,9 @@ use crate::{
 use futures_util::StreamExt;
 use lapin::{
     Channel, Connection, ConnectionProperties, Event, ExchangeKind,
-    options::{ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    options::{
+        BasicQosOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    },
     protocol::{AMQPErrorKind, AMQPSoftError},
     types::{FieldTable, ShortString},
     uri::AMQPUri,
@@ -34,12 +36,12 @@ const DECLARING: Duration = Duration::from_secs(3);
 /// A broker that does not say goodbye within this is left without.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// How often a broker is asked for something that it has, and how long it may take to answer. Heartbeats would tell
-/// of a frozen one after ten seconds.
+/// How often a broker is asked for something, and how long it may take to answer. Heartbeats would tell of a frozen
+/// one after ten seconds.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
-/// Counts what a broker delivers: one that has much to carry may answer late, and is not silent.
+/// Counts what a broker delivers and answers: one that has much to carry, or far, may answer late, and is not silent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard(Arc<AtomicU64>);
 
@@ -50,7 +52,7 @@ pub(super) struct Link {
     pub(super) generation: u64,
     /// Cancelled when it carries nothing any more.
     pub(super) lost: CancellationToken,
-    /// What comes by the consuming connection.
+    /// What comes from the broker.
     pub(super) heard: Heard,
     publishing: Connection,
     consuming: Connection,
@@ -119,7 +121,9 @@ impl Link {
         let heard = Heard::default();
         let (given_up, listening) = (lost.clone(), heard.clone());
         let watching = async move {
-            let reason = listening.until_silent(|| is_there(channel.clone())).await;
+            // It changes nothing that matters, and cannot be refused.
+            let ask = || channel.basic_qos(1, BasicQosOptions::default());
+            let reason = listening.until_silent(ask).await;
             drop(sender.send(News::Lost(reason)));
             given_up.cancel();
         };
@@ -147,7 +151,9 @@ impl Link {
     /// A connection that opens no channel is of no use. The driver can bring that about: it numbers channels, begins anew after
     /// the highest number, and still refuses those that the broker had closed.
     async fn channel(&self, connection: &Connection) -> lapin::Result<Channel> {
-        connection.create_channel().await.inspect_err(|_| self.lost.cancel())
+        let opened = connection.create_channel().await.inspect_err(|_| self.lost.cancel())?;
+        self.heard.count();
+        Ok(opened)
     }
 
     /// The queue that brings outcomes back; made when the first command needs it.
@@ -173,7 +179,7 @@ impl Link {
 }
 
 impl Heard {
-    /// Something was delivered.
+    /// Something came.
     pub(super) fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -232,9 +238,7 @@ async fn declare(connection: &Connection) -> Result<(), LinkError> {
     match declare_exchange(&channel).await {
         Err(error) if is_forbidden(&error) => {
             tracing::info!("may not declare queues: that is left to those who may");
-            let found = is_there(connection.create_channel().await?).await;
-            return found
-                .map_err(|error| if is_missing(&error) { LinkError::Undeclared } else { error.into() });
+            return is_there(connection).await;
         }
         declared => declared?,
     }
@@ -252,10 +256,16 @@ async fn declare(connection: &Connection) -> Result<(), LinkError> {
     Ok(())
 }
 
-/// Asks for the exchange of commands.
-async fn is_there(channel: Channel) -> lapin::Result<()> {
+/// Whether commands can be sent at all.
+async fn is_there(connection: &Connection) -> Result<(), LinkError> {
+    let channel = connection.create_channel().await?;
     let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(COMMANDS.into(), ExchangeKind::Direct, options, FieldTable::default()).await
+    let found =
+        channel.exchange_declare(COMMANDS.into(), ExchangeKind::Direct, options, FieldTable::default());
+    match found.await {
+        Err(error) if is_missing(&error) => Err(LinkError::Undeclared),
+        found => Ok(found?),
+    }
 }
 
 /// Declares what gates publish to; it is no error if it exists as wanted.

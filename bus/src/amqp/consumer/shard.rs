@@ -104,7 +104,7 @@ impl Shard {
     /// waits for any more; and the driver keeps the channel of such a one open for ever. So it is closed here.
     async fn consume(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
         let channel = link.consuming_channel().await?;
-        let Ok(begun) = timeout(ANSWERED_WITHIN, self.begin(&channel)).await else {
+        let Ok(begun) = timeout(ANSWERED_WITHIN, self.begin(link, &channel)).await else {
             let lost = link.lost.clone();
             let closing = async move { channel.close(200, "no answer in time".into()).await };
             self.consumption.tasks.spawn(lost.run_until_cancelled_owned(closing));
@@ -114,9 +114,10 @@ impl Shard {
     }
 
     /// A queue that takes commands is bound before it is consumed: it may have been declared by one who got no further.
-    async fn begin(&self, channel: &Channel) -> lapin::Result<lapin::Consumer> {
+    async fn begin(&self, link: &Link, channel: &Channel) -> lapin::Result<lapin::Consumer> {
         link::bind(channel, &self.queue.declaration()).await?;
         channel.basic_qos(self.consumption.prefetch, BasicQosOptions::default()).await?;
+        link.heard.count();
         let mut arguments = FieldTable::default();
         if self.queue.lane.is_exclusive() {
             let priority = self.queue.priority(&self.consumption.worker);
