@@ -4,7 +4,7 @@ mod aim;
 mod batches;
 
 pub use aim::CutAt;
-use aim::{Aim, Frames};
+use aim::Frames;
 pub use batches::Batches;
 use batches::{BATCH, Stream};
 use std::{
@@ -35,8 +35,8 @@ struct State {
 struct Line {
     mode: Mode,
     connections: Vec<TcpStream>,
-    /// What is still to be hit.
-    aims: Vec<Aim>,
+    /// Where batches are still to be cut.
+    cuts: Vec<CutAt>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ impl Proxy {
         let line = Mutex::new(Line {
             mode: Mode::Open(Delay::default()),
             connections: Vec::new(),
-            aims: Vec::new(),
+            cuts: Vec::new(),
         });
         let state = Arc::new(State { target, batches, line, changed: Condvar::new() });
         let accepting = Arc::clone(&state);
@@ -141,12 +141,12 @@ impl Proxy {
 
     /// Closes so many connections, each when the next batch goes by. The proxy was started for CQL.
     pub fn cut_batches(&self, place: CutAt, times: usize) {
-        self.state.line().aims = vec![Aim { opcode: BATCH, place }; times];
+        self.state.line().cuts = vec![place; times];
     }
 
     /// How many of those were not closed yet.
     pub fn batches_to_cut(&self) -> usize {
-        self.state.line().aims.len()
+        self.state.line().cuts.len()
     }
 
     /// Lets everything pass again, also what was held back.
@@ -244,11 +244,7 @@ impl State {
 
     /// How many of these bytes a client's connection lives to send; `None`: all.
     fn cut_at(&self, frames: &mut Frames, bytes: &[u8]) -> Option<usize> {
-        frames.cut(bytes, |opcode| {
-            let mut line = self.line();
-            let aimed = line.aims.iter().position(|aim| aim.opcode == opcode)?;
-            Some(line.aims.swap_remove(aimed).place)
-        })
+        frames.cut(bytes, |opcode| if opcode == BATCH { self.line().cuts.pop() } else { None })
     }
 
     /// Waits as long as a piece of this number is to be held back.

@@ -53,7 +53,6 @@ impl Epoch<'_> {
         let shared = self.open()?;
         // What appears from here on is the new collection's.
         let before = self.deployment.database().partitions()?;
-        self.deployment.wires.batches.take_repeated();
         let ended = self.end_a_session().context("ending a session before the fault")?;
         let stalls = Stalls::watch();
         let clients = self.start_clients(&shared);

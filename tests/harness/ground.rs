@@ -63,15 +63,7 @@ impl Ground {
         let end = Instant::now() + DRAINED_WITHIN;
         let mut empty_since = None;
         loop {
-            // A broker that has just started may not tell yet.
-            let queues = match self.broker.queues(&self.vhost) {
-                Ok(queues) => queues,
-                Err(error) => {
-                    assert!(Instant::now() < end, "{error:#}");
-                    thread::sleep(INTERVAL);
-                    continue;
-                }
-            };
+            let queues = self.queues();
             assert!(queues.iter().any(|queue| queue.name == DEAD), "no queues: {queues:?}");
             let full: Vec<_> = queues.into_iter().filter(|queue| queue.messages > 0).collect();
             if full.is_empty() {

@@ -219,6 +219,19 @@ async fn what_a_cut_off_worker_held_goes_to_another_and_it_comes_back() {
     assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(second.id));
 }
 
+/// Puts so many among the dead. They are on their way as long as the connection lives.
+async fn send_letters(vhost: &Vhost, count: usize, letter: &[u8]) -> Connection {
+    let (connection, channel) = channel(vhost).await;
+    for _ in 0..count {
+        let options = BasicPublishOptions::default();
+        channel
+            .basic_publish("".into(), "penstock.dead".into(), options, letter, <_>::default())
+            .await
+            .unwrap();
+    }
+    connection
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_came_too_late_keeps_nothing() {
     const LETTERS: usize = 20;
@@ -229,14 +242,7 @@ async fn a_consumer_that_came_too_late_keeps_nothing() {
     proxy.delay(Duration::from_millis(1300));
     let mut consumer = within(consume(&*worker, "worker", &[Lane::Dead], 1)).await;
     proxy.restore();
-    let (_connection, channel) = channel(&vhost).await;
-    for _ in 0..LETTERS {
-        let options = BasicPublishOptions::default();
-        channel
-            .basic_publish("".into(), "penstock.dead".into(), options, b"?", <_>::default())
-            .await
-            .unwrap();
-    }
+    let _connection = send_letters(&vhost, LETTERS, b"?").await;
     for _ in 0..LETTERS {
         next(&mut consumer).await.receiver.ack().await.unwrap();
     }
@@ -252,16 +258,8 @@ async fn a_worker_with_much_on_a_slow_way_keeps_its_connection() {
     let mut consumer = within(consume(&*worker, "worker", &[Lane::Dead], 20)).await;
     let health = worker.health();
     proxy.delay(Duration::from_secs(2));
-    let (_connection, channel) = channel(&vhost).await;
     // Two of them, more or less, are what the proxy passes on in two seconds.
-    let letter = vec![b'?'; 30 * 1024];
-    for _ in 0..LETTERS {
-        let options = BasicPublishOptions::default();
-        channel
-            .basic_publish("".into(), "penstock.dead".into(), options, &letter, <_>::default())
-            .await
-            .unwrap();
-    }
+    let _connection = send_letters(&vhost, LETTERS, &vec![b'?'; 30 * 1024]).await;
     for _ in 0..LETTERS {
         next(&mut consumer).await.receiver.ack().await.unwrap();
     }

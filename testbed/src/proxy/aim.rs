@@ -9,13 +9,6 @@ pub(super) fn body_length(header: &[u8; HEADER]) -> usize {
     usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX)
 }
 
-/// Which frame, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Aim {
-    pub(super) opcode: u8,
-    pub(super) place: CutAt,
-}
-
 /// Where a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutAt {
