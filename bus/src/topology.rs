@@ -154,9 +154,11 @@ impl Queue {
     }
 
     /// A worker's claim to this shard: the highest claim is served (rendezvous hashing), so that shards spread
-    /// evenly over workers, and only those of a worker that comes or goes move.
+    /// evenly over workers, and only those of a worker that comes or goes move. Claims to a shard are the same in both
+    /// exclusive lanes, so that the writes of a bucket meet at one worker, whichever way they came.
     pub(crate) fn priority(self, worker: &str) -> i32 {
-        let hash = xxh3_64(format!("{worker}/{self}").as_bytes());
+        let queue = if self.lane.is_exclusive() { Self { lane: Lane::Write, ..self } } else { self };
+        let hash = xxh3_64(format!("{worker}/{queue}").as_bytes());
         let [a, b, c, d, ..] = hash.to_be_bytes();
         i32::from_be_bytes([a, b, c, d])
     }
@@ -206,6 +208,8 @@ mod tests {
             let before = owner(&three, queue);
             let after = owner(&three[..2], queue);
             assert!(before == after || before == "worker-c", "{queue} moved without need");
+            let deferred = Queue { lane: Lane::Deferred, ..queue };
+            assert_eq!(owner(&three, deferred), before, "{queue} and {deferred} write to the same buckets");
             *shares.entry(before).or_default() += 1;
         }
         assert_eq!(shares.len(), 3, "{shares:?}");

@@ -152,6 +152,9 @@ impl Executor {
 
     /// Looks for the receipt of an operation wherever it may be: in its record's bucket, or in that of the settings
     /// of a collection that was not there.
+    ///
+    /// It does not bring writes in flight to an end, as that would push aside the commits of those buckets, and most
+    /// so when they are slow and everybody asks: closing does, once the deadline has passed.
     async fn read_operation(
         &self,
         collection: Option<&Collection>,
@@ -162,7 +165,8 @@ impl Executor {
         let records = if operation.creates { std::slice::from_ref(&operation.record) } else { &[] };
         let places = own.map(|bucket| (bucket, records)).into_iter().chain([(settings, &[][..])]);
         for (bucket, records) in places {
-            let load = || self.store.load(bucket, records, std::slice::from_ref(&operation.id), View::Latest);
+            let receipts = std::slice::from_ref(&operation.id);
+            let load = || self.store.load(bucket, records, receipts, View::Acknowledged);
             if let Some(outcome) = operation::told_by(operation, &patiently(load).await?) {
                 return Ok(outcome);
             }

@@ -10,8 +10,8 @@ use crate::test::{BINARIES_OF_TESTS, cargo, code};
 /// A campaign is about numbers, so its binaries are optimized; they have failpoints all the same.
 const CAMPAIGN: [&str; 2] = ["--profile", "faults"];
 /// Acknowledged changes before each fault of a campaign, and after it; and enough clients for large groups.
-const CHANGES_OF_CAMPAIGN: u64 = 4_000;
-const CLIENTS_OF_CAMPAIGN: u64 = 160;
+const CHANGES_OF_CAMPAIGN: u64 = 2_500;
+const CLIENTS_OF_CAMPAIGN: u64 = 400;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/faults.md");
 
