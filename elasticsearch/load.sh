@@ -43,9 +43,21 @@ put _component_template/penstock-ecs component-ecs.json
 put _component_template/penstock-own component-penstock.json
 put _index_template/penstock-logs index-template.json
 
-# A stream that is there goes on with its old fields until its next index.
-if [ "$before" != "$(known)" ] && ask --fail -o /dev/null "$url/$stream/_mapping" 2>/dev/null; then
-    ask --fail-with-body -X POST "$url/$stream/_rollover"
+# A stream that is there goes on with its old fields until its next index. If lines came before this template, Elasticsearch has
+# made the stream by one of its own (logs@template), which takes every field.
+if mapping=$(ask --fail "$url/$stream/_mapping" 2>/dev/null); then
+    ours=no
+    case $mapping in *'"dynamic":"false"'*) ours=yes ;; esac
+    if [ "$before" != "$(known)" ] || [ $ours = no ]; then
+        ask --fail-with-body -X POST "$url/$stream/_rollover"
+        echo
+    fi
+fi
+# How long lines are kept is taken from the template when a stream is made, and not later.
+if ask --fail -o /dev/null "$url/_data_stream/$stream" 2>/dev/null; then
+    retention=$(sed -n 's/.*"data_retention": *"\([0-9a-z]*\)".*/\1/p' "$files/index-template.json")
+    ask --fail-with-body -X PUT "$url/_data_stream/$stream/_lifecycle" -H 'Content-Type: application/json' \
+        --data-binary "{\"data_retention\":\"$retention\"}"
     echo
 fi
 echo "the logs have their index template at $url"

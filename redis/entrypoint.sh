@@ -20,8 +20,9 @@ server)
     [ "$primary" = "$name" ] || set -- "$@" --replicaof "$primary" 6379
     ;;
 sentinel)
-    # It writes what it learns into its file, so the file is its own, and stays.
-    umask 077
+    # It writes what it learns into its file, so the file is its own, and stays; and as it holds a password, the directory is
+    # closed to others. (Not by a umask: logs are read by others.)
+    chmod 700 /data
     [ -s /data/sentinel.conf ] || cat /etc/penstock/sentinel.conf > /data/sentinel.conf
     # The primary's name must be known when it starts.
     until getent hosts "$(awk '$1 == "sentinel" && $2 == "monitor" { print $4 }' /data/sentinel.conf)" > /dev/null; do

@@ -119,6 +119,7 @@ impl Gate {
         let Course::Deferred(wait) = course else {
             return self.carry_out(caller, identity, command).await.map(Change::Done);
         };
+        self.must_know_the_time()?;
         let envelope = Envelope {
             handling: Handling::Deferred,
             ..self.envelope(&caller.exchange, caller.principal(), identity, command)
@@ -159,10 +160,7 @@ impl Gate {
         exchange: &Exchange,
         envelope: Envelope,
     ) -> Result<Outcome, ApiError> {
-        let clock = *self.bus.clock().borrow();
-        if clock.is_off() {
-            return Err(ServiceError::ClockOff(clock).into());
-        }
+        self.must_know_the_time()?;
         exchange.became(&envelope);
         let operation = Operation::of(&envelope, exchange.caller());
         let began = Instant::now();
@@ -170,6 +168,12 @@ impl Gate {
             Ok(reply) => done(exchange, began, reply),
             Err(error) => self.in_doubt(exchange, error, operation.as_ref()).await,
         }
+    }
+
+    /// Deadlines mean nothing by a clock that is off.
+    fn must_know_the_time(&self) -> Result<(), ServiceError> {
+        let clock = *self.bus.clock().borrow();
+        if clock.is_off() { Err(ServiceError::ClockOff(clock)) } else { Ok(()) }
     }
 
     /// A command that must be carried out within the deadline of requests.
@@ -226,13 +230,18 @@ impl Gate {
         Err(error.into())
     }
 
-    /// The reply may have been lost, and the change done.
+    /// The reply may have been lost, and the change done. Two receipts may be those of an earlier attempt, and settle nothing
+    /// of this one: a command that is dead may be replayed, and one whose session had ended be sent again by another.
     async fn receipt(&self, exchange: &Exchange, operation: OperationKey) -> Option<Outcome> {
         let command = Command::ReadOperation(ReadOperation { operation });
         let envelope = self.envelope(exchange, Principal::Service, Identity::mint(), command);
         let deadline = envelope.issued.after(LAST_LOOK.min(self.settings.request_deadline));
         let told = self.bus.call(Envelope { deadline, ..envelope }).await.ok()?;
-        (told.outcome != Outcome::OperationPending).then_some(told.outcome)
+        let open = matches!(
+            told.outcome,
+            Outcome::OperationPending | Outcome::Rejected(Rejection::Dead | Rejection::SessionRevoked)
+        );
+        (!open).then_some(told.outcome)
     }
 
     /// After how many seconds a new command would find the queue drained, as far as the last replies tell.

@@ -1,6 +1,6 @@
 //! Bodies of AMQP messages. One message carries any number of commands, or of outcomes.
 
-use crate::{CollectionName, CommandId, Consistency, Envelope, Outcome, RecordId, Timestamp};
+use crate::{CommandId, Consistency, Envelope, OperationKey, Outcome, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::collections::HashMap;
@@ -18,9 +18,9 @@ pub enum Delivered {
     Unsupported {
         /// The id of the command.
         id: CommandId,
-        /// What it is about: every command of every version that changes a record names its `collection` and
-        /// `record` so.
-        target: Option<(CollectionName, RecordId)>,
+        /// Where its receipt would be: every command of every version that changes a record names its `collection` and
+        /// `record` so, or makes a record of its own id.
+        operation: Option<OperationKey>,
         /// Why it could not be read.
         error: String,
     },
@@ -121,17 +121,24 @@ fn decode_command(raw: &RawValue) -> Result<Delivered, UndecodableBody> {
         Ok(envelope) => Ok(Delivered::Command(envelope)),
         Err(error) => match serde_json::from_str(raw.get()) {
             Ok(Identified { id, command }) => {
-                let target = command.values().find_map(target);
-                Ok(Delivered::Unsupported { id, target, error: error.to_string() })
+                let operation = command.values().find_map(|command| operation(id, command));
+                Ok(Delivered::Unsupported { id, operation, error: error.to_string() })
             }
             Err(_) => Err(UndecodableBody(error.to_string())),
         },
     }
 }
 
-fn target(command: &Value) -> Option<(CollectionName, RecordId)> {
+fn operation(id: CommandId, command: &Value) -> Option<OperationKey> {
     let name = |member: &str| command.get(member)?.as_str();
-    Some((name("collection")?.parse().ok()?, name("record")?.parse().ok()?))
+    let collection = name("collection")?.parse().ok()?;
+    let record = match name("record") {
+        Some(record) => Some(record.parse().ok()?),
+        None => None,
+    };
+    // Without one it may make one, under the id of the command.
+    let creates = record.is_none();
+    Some(OperationKey { id, collection, record: record.unwrap_or_else(|| id.as_uuid().into()), creates })
 }
 
 fn decode_body(body: &[u8]) -> Result<Body<'_>, UndecodableBody> {

@@ -274,12 +274,23 @@ fn what_a_newer_version_adds_is_passed_over() {
     let newer = text.replacen('{', "{\"priority\":9,", 1).replace("\"admin\"", "\"admin\",\"auditor\"");
     let merge = r#"{"merge_records":{"collection":"orders","record":"order-1","others":["order-2"]}}"#;
     let unknown = format!("{{\"id\":\"{}\",\"command\":{merge}}}", id(2));
-    let body = delivery::join_commands([newer.as_bytes(), unknown.as_bytes(), text.as_bytes()]);
+    let draw = r#"{"draw_record":{"collection":"orders","from":"a hat"}}"#;
+    let minted = format!("{{\"id\":\"{}\",\"command\":{draw}}}", id(3));
+    let bodies = [newer.as_bytes(), unknown.as_bytes(), text.as_bytes(), minted.as_bytes()];
+    let body = delivery::join_commands(bodies);
     let read = delivery::decode_commands(&body).unwrap();
     assert!(matches!(&read[0], Delivered::Command(command) if command.command == known.command));
-    let target = ("orders".parse().unwrap(), "order-1".parse().unwrap());
-    assert!(matches!(&read[1], Delivered::Unsupported { id: found, target: Some(place), .. }
-        if *found == id(2) && *place == target));
+    let places = [
+        (&read[1], id(2), "order-1".parse().unwrap(), false),
+        (&read[3], id(3), id(3).as_uuid().into(), true),
+    ];
+    for (read, id, record, creates) in places {
+        let place = OperationKey { id, collection: "orders".parse().unwrap(), record, creates };
+        assert!(
+            matches!(read, Delivered::Unsupported { operation: Some(found), .. } if *found == place),
+            "{read:?}"
+        );
+    }
     assert_eq!(read[2], Delivered::Command(Box::new(known)));
     assert!(delivery::decode_commands(b"{\"v\":2,\"commands\":[]}").is_err());
     assert!(delivery::decode_commands(b"garbage").is_err());

@@ -18,7 +18,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use futures_util::future::join;
-use messages::{CommandId, Document, Outcome, RecordId, Rejection, Timestamp};
+use messages::{CommandId, Document, Outcome, RecordId, Rejection, Timestamp, time::MAX_CLOCK_SKEW};
 use process::now;
 use std::sync::Arc;
 
@@ -86,15 +86,23 @@ impl Plain {
         let allowed =
             access::check(&asked.envelope.principal, Access::Write, collection, &row.id, None).is_ok();
         let live = revocation::check(&asked.envelope.principal, known).is_ok();
-        let plain =
-            allowed && live && !asked.is_late(now) && matches!(collection.rules, Rules::Records { .. });
+        let plain = allowed
+            && live
+            && !is_close(asked.envelope.deadline, now)
+            && matches!(collection.rules, Rules::Records { .. });
         let outcome = Outcome::RecordCreated(record::written(&row, &command.document));
         plain.then_some(Self { row, outcome, deadline: asked.envelope.deadline })
     }
 }
 
+/// Whether another worker, whose clock may be ahead, may take what has this deadline for late, and close it.
+fn is_close(deadline: Timestamp, now: Timestamp) -> bool {
+    now.after(2 * MAX_CLOCK_SKEW) > deadline
+}
+
 impl Committer {
-    /// Repeating a create is harmless, but not past its deadline: after that only a conditional write may settle it.
+    /// Repeating a create is harmless, but not past its deadline: after that only a conditional write may settle it. The
+    /// same goes for what was done only just before: it is placed anew, and then settled on a condition.
     async fn create(&self, bucket: BucketId, creates: Vec<Plain>) -> Vec<Settled> {
         let (rows, mut outcomes) =
             (creates.iter().map(|create| create.row.clone()).collect::<Vec<_>>(), Vec::new());
@@ -106,7 +114,10 @@ impl Committer {
             failpoint::die_at("die-after-commit");
             let failure = match written {
                 Ok(()) => {
-                    outcomes.extend(creates.into_iter().map(|create| Ok(Some(create.outcome))));
+                    let done = now();
+                    let settled =
+                        |create: Plain| (!is_close(create.deadline, done)).then_some(create.outcome);
+                    outcomes.extend(creates.into_iter().map(|create| Ok(settled(create))));
                     return outcomes;
                 }
                 Err(StoreError::Invalid(_)) if creates.len() > 1 => {
@@ -127,7 +138,14 @@ impl Committer {
     }
 
     async fn settle(&self, bucket: BucketId, asked: &[&Asked]) -> Vec<Settled> {
-        match self.settle_together(bucket, asked).await {
+        let mut settled = self.settle_together(bucket, asked, Asked::about).await;
+        if let (Err(StoreError::Broken(_)), [one]) = (&settled, asked)
+            && one.closes()
+        {
+            // A record that cannot be read must not keep the commands on it from being closed.
+            settled = self.settle_together(bucket, asked, Asked::row).await;
+        }
+        match settled {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             // One command, or one stored receipt, may be what fails them all.
             Err(StoreError::Invalid(_) | StoreError::Broken(_)) if asked.len() > 1 => {
@@ -150,11 +168,12 @@ impl Committer {
         &self,
         bucket: BucketId,
         asked: &[&Asked],
+        looked_at: fn(&Asked) -> Option<RecordId>,
     ) -> Result<Vec<Option<Outcome>>, StoreError> {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let records: Vec<RecordId> = asked.iter().filter_map(|asked| asked.row()).collect();
+        let records: Vec<RecordId> = asked.iter().filter_map(|asked| looked_at(asked)).collect();
         let receipts: Vec<CommandId> = asked.iter().map(|asked| asked.receipt()).collect();
         let (mut view, mut patience) = (View::Acknowledged, Patience::full());
         loop {

@@ -158,9 +158,9 @@ impl Suite {
         let violations = match caught {
             Ok(measured) => measured.violations,
             Err(error) => {
-                // It may be worse than wrong: the next one starts afresh.
+                // No checker has judged it. It may be worse than wrong: the next one starts afresh.
                 self.deployment = None;
-                vec![Violation::other(format!("{error:#}"))]
+                return Err(format!("{} was not judged under {}: {error:#}", mutant.name, fault.name).into());
             }
         };
         if let Some(deployment) = &mut self.deployment {

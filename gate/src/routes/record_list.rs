@@ -110,9 +110,9 @@ pub(super) fn answer<T: Serialize>(
 }
 
 impl Page {
-    /// The first so many records, whole.
-    pub(super) fn first(limit: u32) -> Self {
-        Self { limit, after: None, fields: Vec::new() }
+    /// The same records, whole.
+    pub(super) fn whole(self) -> Self {
+        Self { fields: Vec::new(), ..self }
     }
 
     /// From the query of a request for a list of this collection.

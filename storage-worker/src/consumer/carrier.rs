@@ -9,8 +9,8 @@ use crate::{
 use bus::{BusError, Delivery, Lane, Queue, topology::SPLIT_AFTER_RETURNS};
 use futures_util::future::join_all;
 use messages::{
-    Closing, CollectionName, Command, CommandId, Delivered, Envelope, Handling, OperationKey, Outcome,
-    Principal, RecordId, Rejection, Reply, Timing, operation::CloseOperation,
+    Closing, Command, Delivered, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply,
+    Timing, operation::CloseOperation,
 };
 use process::now;
 use std::{
@@ -98,10 +98,11 @@ impl Carrier {
         let finished = join_all(commands.into_iter().map(async |command| {
             let reply = match command {
                 Delivered::Command(envelope) => execute(&self.executor, delivery.queue, *envelope).await?,
-                Delivered::Unsupported { id, target, error } => {
+                Delivered::Unsupported { id, operation, error } => {
                     tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
-                    let outcome = close_unsupported(&self.executor, id, target).await?;
-                    Reply::of(id, outcome)
+                    // What only reads can be read again.
+                    let operation = operation.filter(|_| delivery.queue.lane != Lane::Read);
+                    Reply::of(id, close_unsupported(&self.executor, operation).await?)
                 }
             };
             delivery.receiver.reply(reply).await?;
@@ -155,11 +156,9 @@ async fn execute(executor: &Executor, queue: Queue, envelope: Envelope) -> Resul
 /// copy of it. If one has already, that is the answer.
 async fn close_unsupported(
     executor: &Executor,
-    id: CommandId,
-    target: Option<(CollectionName, RecordId)>,
+    operation: Option<OperationKey>,
 ) -> Result<Outcome, ExecutorError> {
-    let Some((collection, record)) = target else { return Ok(Outcome::Rejected(Rejection::Unsupported)) };
-    let operation = OperationKey { id, collection, record, creates: false };
+    let Some(operation) = operation else { return Ok(Outcome::Rejected(Rejection::Unsupported)) };
     Ok(match close(executor, operation, Closing::Expired).await? {
         Outcome::Rejected(Rejection::Expired) => Outcome::Rejected(Rejection::Unsupported),
         settled => settled,

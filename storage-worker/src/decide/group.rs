@@ -60,8 +60,9 @@ impl Asked {
         }
     }
 
-    /// The row that its receipt names.
-    fn about(&self) -> Option<RecordId> {
+    /// The row that its receipt names. Whoever reads the receipt reads it too, so that both are on most copies before
+    /// anybody is told: what is read is mended where it is read, and nothing else.
+    pub fn about(&self) -> Option<RecordId> {
         match self.target {
             Target::Collection(_) => self.envelope.record(),
             Target::Missing => Some(self.envelope.command.collection().record_id()),
@@ -138,7 +139,9 @@ struct Fold<'a> {
 impl Fold<'_> {
     fn settle(&mut self, asked: &Asked) -> Option<Outcome> {
         let found = self.receipts.get(&asked.receipt());
-        if let Some(receipt) = found.filter(|receipt| !asked.replays(receipt)) {
+        // A late replay leaves it dead, so that there can be another.
+        let replays = |receipt: &Receipt| asked.replays(receipt) && !asked.is_late(self.now);
+        if let Some(receipt) = found.filter(|receipt| !replays(receipt)) {
             return Some(self.answer_again(asked, receipt));
         }
         let replaces_dead = found.is_some();
@@ -202,9 +205,9 @@ impl Fold<'_> {
         let minted = record::minted(envelope, command);
         match (current, decided) {
             (Some(row), _) if is_closing_mark(row) => Rejection::Expired.into(),
-            (Some(_), _) => {
+            (Some(row), _) => {
                 let outcome = Outcome::RecordCreated(record::written(&minted, &command.document));
-                Decision { next: None, outcome }
+                Decision { next: operation::confirmed(row), outcome }
             }
             (None, Decision { next: None, outcome }) => {
                 Decision { next: Some(closing_mark(minted.id, self.now)), outcome }

@@ -38,7 +38,7 @@ pub fn receipt_lifetime(envelope: &Envelope, outcome: &Outcome, now: Timestamp) 
 pub fn close(command: &CloseOperation, current: Option<&Row>, now: Timestamp) -> Decision {
     let CloseOperation { operation, closing } = command;
     if let Some(outcome) = created(operation, current) {
-        return Decision { next: None, outcome };
+        return Decision { next: current.and_then(confirmed), outcome };
     }
     let mark = || closing_mark(operation.record.clone(), now);
     Decision {
@@ -68,6 +68,12 @@ fn created(operation: &OperationKey, current: Option<&Row>) -> Option<Outcome> {
         modified: row.modified,
         document: None,
     }))
+}
+
+/// What makes sure of a record that was created without a condition, and is said to be there: it may be on one copy only,
+/// as conditional writes and the reads before them mend nothing. So it is written again, on the condition that it is.
+pub fn confirmed(row: &Row) -> Option<Row> {
+    (row.version == Version::FIRST && !is_closing_mark(row)).then(|| row.clone())
 }
 
 /// The row that keeps the place of a record whose creation was closed.

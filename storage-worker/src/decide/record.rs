@@ -4,12 +4,13 @@ use crate::{
     decide::{
         Collection, Decision,
         access::{self, Access},
-        patch,
+        operation, patch,
     },
     store::Row,
 };
 use messages::{
-    Command, Document, ETag, Envelope, Outcome, Precondition, Record, Rejection, Timestamp, Version,
+    Command, Document, ETag, Envelope, Handling, Outcome, Precondition, Record, Rejection, Timestamp,
+    Version,
     outcome::{RecordDeleted, RecordWritten},
     precondition::Verdict,
     record::{Answer, CreateRecord, DeleteRecord, PatchRecord, ReplaceRecord},
@@ -76,11 +77,15 @@ struct Change<'a> {
 
 impl Change<'_> {
     fn create(&self, command: &CreateRecord) -> Result<Decision, Rejection> {
-        if let Some(taken) = self.current {
-            return Err(Rejection::RecordExists { record: taken.id.clone() });
-        }
+        let replayed = self.envelope.handling == Handling::Replay;
+        // What was closed, its place kept by a mark, may be replayed.
+        let version = match self.current {
+            None => Version::FIRST,
+            Some(mark) if replayed && operation::is_closing_mark(mark) => mark.version.next(),
+            Some(taken) => return Err(Rejection::RecordExists { record: taken.id.clone() }),
+        };
         self.fit(&command.document)?;
-        let row = minted(self.envelope, command);
+        let row = Row { version, ..minted(self.envelope, command) };
         let outcome = Outcome::RecordCreated(written(&row, &command.document));
         Ok(Decision { next: Some(row), outcome })
     }

@@ -131,23 +131,32 @@ pub(crate) async fn a_deferred_command_can_be_closed_in_every_way(store: Arc<dyn
 
 pub(crate) async fn a_replay_carries_out_what_is_dead_once(store: Arc<dyn Store>) {
     let fixture = Fixture::new(store).await;
-    for operation in [fixture.replace("a", "1"), fixture.create("1")] {
-        let operation = Envelope { handling: Handling::Deferred, ..operation };
-        fixture.run(&close_as(&operation, Closing::Dead)).await;
+    let deferred = |operation| Envelope { handling: Handling::Deferred, ..operation };
+    // Where one has died that minted its record, a mark keeps the record's place, which is a version, too.
+    let operations = [
+        (deferred(fixture.replace("a", "1")), 1),
+        (deferred(fixture.create("1")), 1),
+        (fixture.replace("b", "1"), 1),
+        (fixture.create("1"), 2),
+    ];
+    for (operation, version) in operations {
+        let dead = fixture.run(&close_as(&operation, Closing::Dead)).await;
         let replay = Envelope { handling: Handling::Replay, ..operation.clone() };
+        assert_eq!(fixture.run(&late(replay.clone())).await, dead, "one that comes late leaves it as it is");
         let outcome = fixture.run(&replay).await;
         assert!(matches!(outcome, Outcome::RecordCreated(_)), "{outcome:?}");
         assert_eq!(fixture.run(&replay).await, outcome, "a copy of the replay");
         assert_eq!(fixture.run(&operation).await, outcome, "a copy of the command itself");
         assert_eq!(fixture.run(&close_as(&operation, Closing::Dead)).await, outcome, "another undertaker");
-        assert_eq!(fixture.read(operation.record().unwrap().as_str()).await, Some((1, "1".to_owned())));
+        let read = fixture.read(operation.record().unwrap().as_str()).await;
+        assert_eq!(read, Some((version, "1".to_owned())));
     }
     // Only what is dead is replayed: what was refused, or cancelled, stays so.
-    let cancelled = Envelope { handling: Handling::Deferred, ..fixture.replace("b", "1") };
+    let cancelled = deferred(fixture.replace("c", "1"));
     fixture.run(&close_as(&cancelled, Closing::Cancelled)).await;
     let replay = Envelope { handling: Handling::Replay, ..cancelled };
     assert_eq!(fixture.run(&replay).await, Outcome::Rejected(Rejection::Cancelled));
-    assert_eq!(fixture.read("b").await, None);
+    assert_eq!(fixture.read("c").await, None);
 }
 
 pub(crate) async fn a_command_refused_for_its_collection_stays_refused(store: Arc<dyn Store>) {

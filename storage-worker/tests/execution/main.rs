@@ -52,6 +52,10 @@ promises! {
     writers {
         two_workers_on_one_bucket_lose_nothing
         contended_commands_share_their_statements
+        asking_after_operations_stands_in_no_ones_way
+        a_receipt_is_read_with_the_record_it_tells_of
+        a_create_that_is_found_when_it_is_closed_is_made_sure_of
+        a_create_close_to_its_deadline_is_settled_on_a_condition
     }
     unknown {
         a_write_of_unknown_end_has_one_effect

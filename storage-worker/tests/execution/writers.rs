@@ -1,13 +1,17 @@
 //! Many commands at once, from one worker and from two.
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, envelope};
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use messages::{CommandId, Outcome, RecordId, Timestamp};
+use messages::{
+    Closing, Command, CommandId, Envelope, OperationKey, Outcome, RecordId, Timestamp,
+    operation::{CloseOperation, ReadOperation},
+    time::MAX_CLOCK_SKEW,
+};
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -43,6 +47,19 @@ struct Counted {
     store: Arc<dyn Store>,
     commits: AtomicUsize,
     loads: AtomicUsize,
+    /// Loads that bring writes in flight to an end.
+    latest: AtomicUsize,
+    /// Records that commits changed.
+    changed: AtomicUsize,
+    /// Records that were loaded together with receipts.
+    told: Mutex<BTreeSet<RecordId>>,
+}
+
+impl Counted {
+    fn of(store: Arc<dyn Store>) -> Arc<Self> {
+        let [commits, loads, latest, changed] = [const { AtomicUsize::new(0) }; 4];
+        Arc::new(Self { store, commits, loads, latest, changed, told: Mutex::default() })
+    }
 }
 
 #[async_trait]
@@ -55,11 +72,16 @@ impl Store for Counted {
         view: View,
     ) -> Result<Rows, StoreError> {
         self.loads.fetch_add(1, Ordering::Relaxed);
+        self.latest.fetch_add(usize::from(view == View::Latest), Ordering::Relaxed);
+        if !receipts.is_empty() {
+            self.told.lock().unwrap().extend(records.iter().cloned());
+        }
         self.store.load(bucket, records, receipts, view).await
     }
 
     async fn commit(&self, bucket: BucketId, group: &Group) -> Result<Committed, StoreError> {
         self.commits.fetch_add(1, Ordering::Relaxed);
+        self.changed.fetch_add(group.changes.len(), Ordering::Relaxed);
         self.store.commit(bucket, group).await
     }
 
@@ -81,7 +103,7 @@ impl Store for Counted {
 }
 
 pub(crate) async fn contended_commands_share_their_statements(store: Arc<dyn Store>) {
-    let counted = Arc::new(Counted { store, commits: AtomicUsize::new(0), loads: AtomicUsize::new(0) });
+    let counted = Counted::of(store);
     let fixture = Fixture::new(Arc::clone(&counted) as Arc<dyn Store>).await;
     let commands: Vec<_> = (0..640).map(|n| fixture.replace("contended", &n.to_string())).collect();
     fixture.run(&fixture.replace("contended", "0")).await;
@@ -96,4 +118,63 @@ pub(crate) async fn contended_commands_share_their_statements(store: Arc<dyn Sto
     assert!(reads.iter().all(|read| read.as_ref().is_some_and(|(version, _)| *version == 641)));
     let loads = counted.loads.load(Ordering::Relaxed) - loads;
     assert!(loads < 320, "640 reads took {loads} loads");
+}
+
+/// Reads that bring writes to an end push them aside. When the store is slow everybody asks, and it would stay slow.
+pub(crate) async fn asking_after_operations_stands_in_no_ones_way(store: Arc<dyn Store>) {
+    let counted = Counted::of(store);
+    let fixture = Fixture::new(Arc::clone(&counted) as Arc<dyn Store>).await;
+    for operation in [fixture.replace("a", "1"), fixture.create("1")] {
+        for told in [false, true] {
+            let ask = ReadOperation { operation: OperationKey::of(&operation).unwrap() };
+            let outcome = fixture.run(&envelope(Command::ReadOperation(ask))).await;
+            assert_eq!(outcome != Outcome::OperationPending, told);
+            fixture.run(&operation).await;
+        }
+    }
+    assert_eq!(counted.latest.load(Ordering::Relaxed), 0);
+}
+
+/// A majority has what was read, and only that: who is told of a change must find it, wherever they look next.
+pub(crate) async fn a_receipt_is_read_with_the_record_it_tells_of(store: Arc<dyn Store>) {
+    let counted = Counted::of(store);
+    let fixture = Fixture::new(Arc::clone(&counted) as Arc<dyn Store>).await;
+    let ask = |operation| Command::ReadOperation(ReadOperation { operation });
+    let close = |operation| Command::CloseOperation(CloseOperation { operation, closing: Closing::Expired });
+    let ways: [(_, &dyn Fn(OperationKey) -> Command); 2] = [("asked", &ask), ("closed", &close)];
+    for (record, way) in ways {
+        let operation = fixture.replace(record, "1");
+        let outcome = fixture.run(&operation).await;
+        let key = OperationKey::of(&operation).unwrap();
+        counted.told.lock().unwrap().clear();
+        assert_eq!(fixture.run(&envelope(way(key))).await, outcome);
+        assert_eq!(*counted.told.lock().unwrap(), BTreeSet::from([record.parse().unwrap()]));
+    }
+}
+
+/// It was written without a condition, and whether that reached a majority is what its gate does not know.
+pub(crate) async fn a_create_that_is_found_when_it_is_closed_is_made_sure_of(store: Arc<dyn Store>) {
+    let counted = Counted::of(store);
+    let fixture = Fixture::new(Arc::clone(&counted) as Arc<dyn Store>).await;
+    let create = fixture.create("1");
+    let (outcome, operation) = (fixture.run(&create).await, OperationKey::of(&create).unwrap());
+    let before = counted.changed.load(Ordering::Relaxed);
+    let close = CloseOperation { operation, closing: Closing::Expired };
+    for _ in 0..2 {
+        assert_eq!(fixture.run(&envelope(Command::CloseOperation(close.clone()))).await, outcome);
+        assert_eq!(counted.changed.load(Ordering::Relaxed), before + 1, "once");
+    }
+    assert_eq!(fixture.read(create.record().unwrap().as_str()).await, Some((1, "1".to_owned())));
+}
+
+/// Another worker, whose clock is ahead, may take it for late and close it.
+pub(crate) async fn a_create_close_to_its_deadline_is_settled_on_a_condition(store: Arc<dyn Store>) {
+    let counted = Counted::of(store);
+    let fixture = Fixture::new(Arc::clone(&counted) as Arc<dyn Store>).await;
+    let create = fixture.create("1");
+    let create = Envelope { deadline: process::now().after(MAX_CLOCK_SKEW), ..create };
+    let commits = counted.commits.load(Ordering::Relaxed);
+    let outcome = fixture.run(&create).await;
+    assert!(matches!(outcome, Outcome::RecordCreated(_)), "{outcome:?}");
+    assert_eq!(counted.commits.load(Ordering::Relaxed), commits + 1);
 }

@@ -19,7 +19,7 @@ const DELAY: Duration = Duration::from_millis(20);
 const LOST_ONE_IN: usize = 40;
 const SENT_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// How often each node's connections are cut at a group.
-const CUTS: usize = 4;
+const CUTS: usize = 10;
 const CUT_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) fn all() -> Vec<Fault> {

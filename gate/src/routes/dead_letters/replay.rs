@@ -3,19 +3,21 @@
 
 use super::{discard, find};
 use crate::{
+    cursor,
     error::{ApiError, RequestError},
     gate::Gate,
     request::{caller::Caller, path::Named},
-    routes::{operations, record_list, session::private},
+    routes::{
+        operations,
+        record_list::{self, Page},
+        session::private,
+    },
 };
 use axum::{Json, extract::State, response::Response};
-use http::StatusCode;
+use http::{StatusCode, Uri};
 use messages::{CollectionName, Envelope, Handling, Letter, Precondition, Principal, RecordId, Rejection};
 use serde_json::{Value, json};
-use std::sync::Arc;
-
-/// Letters that one request replays at most.
-const AT_ONCE: u32 = 100;
+use std::{sync::Arc, time::Instant};
 
 /// `POST /v1/dead-letters/{letter}/replay`
 pub(in crate::routes) async fn replay_letter(
@@ -27,24 +29,33 @@ pub(in crate::routes) async fn replay_letter(
     Ok(private(StatusCode::OK, Json(report)))
 }
 
-/// `POST /v1/dead-letters/replay`: the first letters there are, one after the other.
+/// `POST /v1/dead-letters/replay`: a page of letters, one after the other, for as long as a request may take.
 pub(in crate::routes) async fn replay_letters(
     State(gate): State<Arc<Gate>>,
     caller: Caller,
+    uri: Uri,
 ) -> Result<Response, ApiError> {
     caller.must_be_operator()?;
-    let page = record_list::Page::first(AT_ONCE);
-    let listed = record_list::list(&gate, &caller, &CollectionName::dead_letters(), page).await?;
-    let (mut replayed, mut failed) = (Vec::new(), Vec::new());
-    for letter in listed.records {
-        let id = letter.record.id;
+    let (system, began) = (CollectionName::dead_letters(), Instant::now());
+    let page = Page::parse(&uri, &gate, &system)?.whole();
+    let listed = record_list::list(&gate, &caller, &system, page).await?;
+    let (mut replayed, mut failed, mut next) = (Vec::new(), Vec::new(), listed.next);
+    let mut letters = listed.records.into_iter().map(|letter| letter.record.id).peekable();
+    while let Some(id) = letters.next() {
         match replay(&gate, &caller, id.clone()).await {
             Ok(report) => replayed.push(report),
             Err(error) => failed.push(json!({ "id": id.as_str(), "problem": error.problem() })),
         }
+        if letters.peek().is_some() && began.elapsed() > gate.settings.request_deadline {
+            next = Some(id);
+            break;
+        }
     }
-    let more = listed.next.is_some();
-    Ok(private(StatusCode::OK, Json(json!({ "replayed": replayed, "failed": failed, "more": more }))))
+    let mut report = json!({ "replayed": replayed, "failed": failed, "more": next.is_some() });
+    if let Some(after) = next {
+        report["next"] = json!(cursor::issue(&gate.keys, &system, &after));
+    }
+    Ok(private(StatusCode::OK, Json(report)))
 }
 
 /// Carries a letter's command out, tells what became of it, and takes the letter away.
