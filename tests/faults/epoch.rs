@@ -32,7 +32,7 @@ const SERVES_WITHIN: Duration = Duration::from_secs(90);
 const SLOWEST_CHANGE: Duration = Duration::from_millis(100);
 const INTERVAL: Duration = Duration::from_millis(10);
 /// Receipts without a key live for two minutes; margin included.
-const REMEMBERED: Duration = Duration::from_secs(105);
+const REMEMBERED: Duration = Duration::from_secs(115);
 
 /// One fault under load.
 pub(crate) struct Epoch<'a> {

@@ -7,7 +7,8 @@ use super::{
 use crate::history::{Asked, Manner, Moment, Operation, Told};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Receipts without a key are kept for two minutes, so only operations that ended after `remembered` are judged.
+/// Receipts without a key are kept for two minutes, so only operations that began after `remembered` are judged. (An end may be that of
+/// asking, long after the receipt was written.)
 pub(crate) fn check(history: &History, table: &Table, remembered: Moment) -> Vec<Violation> {
     let mut receipts: BTreeMap<&str, Vec<&Receipt>> = BTreeMap::new();
     for receipt in &table.receipts {
@@ -113,7 +114,7 @@ impl Judged<'_> {
     }
 
     fn remembered_ones(&self) -> impl Iterator<Item = &Operation> {
-        self.operations.iter().filter(|operation| !operation.is_read() && operation.ended >= self.remembered)
+        self.operations.iter().filter(|operation| !operation.is_read() && operation.began >= self.remembered)
     }
 }
 
