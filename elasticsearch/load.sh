@@ -21,7 +21,7 @@ ask() {
 }
 
 put() {
-    ask --fail-with-body -X PUT "$url/$1" -H 'Content-Type: application/json' --data-binary "@$files/$2"
+    ask --fail-with-body -X PUT "$url/$1" -H 'Content-Type: application/json' --data-binary "$2"
     echo
 }
 
@@ -39,9 +39,9 @@ known() {
 }
 
 before=$(known)
-put _component_template/penstock-ecs component-ecs.json
-put _component_template/penstock-own component-penstock.json
-put _index_template/penstock-logs index-template.json
+put _component_template/penstock-ecs "@$files/component-ecs.json"
+put _component_template/penstock-own "@$files/component-penstock.json"
+put _index_template/penstock-logs "@$files/index-template.json"
 
 # A stream that is there goes on with its old fields until its next index. If lines came before this template, Elasticsearch has
 # made the stream by one of its own (logs@template), which takes every field.
@@ -56,8 +56,6 @@ fi
 # How long lines are kept is taken from the template when a stream is made, and not later.
 if ask --fail -o /dev/null "$url/_data_stream/$stream" 2>/dev/null; then
     retention=$(sed -n 's/.*"data_retention": *"\([0-9a-z]*\)".*/\1/p' "$files/index-template.json")
-    ask --fail-with-body -X PUT "$url/_data_stream/$stream/_lifecycle" -H 'Content-Type: application/json' \
-        --data-binary "{\"data_retention\":\"$retention\"}"
-    echo
+    put "_data_stream/$stream/_lifecycle" "{\"data_retention\":\"$retention\"}"
 fi
 echo "the logs have their index template at $url"

@@ -132,6 +132,11 @@ pub struct Death {
     pub body: Bytes,
 }
 
+impl Death {
+    /// The reason of what nobody took in time, in RabbitMQ's words.
+    pub const EXPIRED: &str = "expired";
+}
+
 /// The way back of one delivery. Dropping it unsettled returns the delivery to its queue.
 #[async_trait]
 pub trait Receiver: Send + Sync + std::fmt::Debug {

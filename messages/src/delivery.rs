@@ -132,10 +132,7 @@ fn decode_command(raw: &RawValue) -> Result<Delivered, UndecodableBody> {
 fn operation(id: CommandId, command: &Value) -> Option<OperationKey> {
     let name = |member: &str| command.get(member)?.as_str();
     let collection = name("collection")?.parse().ok()?;
-    let record = match name("record") {
-        Some(record) => Some(record.parse().ok()?),
-        None => None,
-    };
+    let record = name("record").map(str::parse).transpose().ok()?;
     // Without one it may make one, under the id of the command.
     let creates = record.is_none();
     Some(OperationKey { id, collection, record: record.unwrap_or_else(|| id.as_uuid().into()), creates })

@@ -8,17 +8,17 @@ use crate::{
     decide::{
         Rules,
         access::{self, Access},
-        group::{Asked, Plan, Target, fold},
+        group::{Asked, Plan, Target, fold, may_be_late},
         record,
         revocation::{self, Known},
     },
     gathering::Together,
     patience::Patience,
-    store::{BucketId, Committed, Row, Store, StoreError, View},
+    store::{BucketId, Committed, Row, Store, StoreError, View, load_told},
 };
 use async_trait::async_trait;
 use futures_util::future::join;
-use messages::{CommandId, Document, Outcome, RecordId, Rejection, Timestamp, time::MAX_CLOCK_SKEW};
+use messages::{CommandId, Document, Outcome, RecordId, Rejection, Timestamp};
 use process::now;
 use std::sync::Arc;
 
@@ -88,16 +88,11 @@ impl Plain {
         let live = revocation::check(&asked.envelope.principal, known).is_ok();
         let plain = allowed
             && live
-            && !is_close(asked.envelope.deadline, now)
+            && !may_be_late(asked.envelope.deadline, now)
             && matches!(collection.rules, Rules::Records { .. });
         let outcome = Outcome::RecordCreated(record::written(&row, &command.document));
         plain.then_some(Self { row, outcome, deadline: asked.envelope.deadline })
     }
-}
-
-/// Whether another worker, whose clock may be ahead, may take what has this deadline for late, and close it.
-fn is_close(deadline: Timestamp, now: Timestamp) -> bool {
-    now.after(2 * MAX_CLOCK_SKEW) > deadline
 }
 
 impl Committer {
@@ -116,7 +111,7 @@ impl Committer {
                 Ok(()) => {
                     let done = now();
                     let settled =
-                        |create: Plain| (!is_close(create.deadline, done)).then_some(create.outcome);
+                        |create: Plain| (!may_be_late(create.deadline, done)).then_some(create.outcome);
                     outcomes.extend(creates.into_iter().map(|create| Ok(settled(create))));
                     return outcomes;
                 }
@@ -138,14 +133,7 @@ impl Committer {
     }
 
     async fn settle(&self, bucket: BucketId, asked: &[&Asked]) -> Vec<Settled> {
-        let mut settled = self.settle_together(bucket, asked, Asked::about).await;
-        if let (Err(StoreError::Broken(_)), [one]) = (&settled, asked)
-            && one.closes()
-        {
-            // A record that cannot be read must not keep the commands on it from being closed.
-            settled = self.settle_together(bucket, asked, Asked::row).await;
-        }
-        match settled {
+        match self.settle_together(bucket, asked).await {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             // One command, or one stored receipt, may be what fails them all.
             Err(StoreError::Invalid(_) | StoreError::Broken(_)) if asked.len() > 1 => {
@@ -168,16 +156,16 @@ impl Committer {
         &self,
         bucket: BucketId,
         asked: &[&Asked],
-        looked_at: fn(&Asked) -> Option<RecordId>,
     ) -> Result<Vec<Option<Outcome>>, StoreError> {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
-        let records: Vec<RecordId> = asked.iter().filter_map(|asked| looked_at(asked)).collect();
+        let told: Vec<RecordId> = asked.iter().filter_map(|asked| asked.about()).collect();
+        let needed: Vec<RecordId> = asked.iter().filter_map(|asked| asked.row()).collect();
         let receipts: Vec<CommandId> = asked.iter().map(|asked| asked.receipt()).collect();
         let (mut view, mut patience) = (View::Acknowledged, Patience::full());
         loop {
-            let failure = match self.attempt(bucket, asked, &records, &receipts, view).await {
+            let failure = match self.attempt(bucket, asked, (&told, &needed), &receipts, view).await {
                 Ok(Attempt::Done(outcomes)) => return Ok(outcomes),
                 Ok(Attempt::Refused) => StoreError::Unavailable("too many writers on one bucket".to_owned()),
                 Err(failure) if failure.is_retryable() => failure,
@@ -192,11 +180,11 @@ impl Committer {
         &self,
         bucket: BucketId,
         asked: &[&Asked],
-        records: &[RecordId],
+        records: (&[RecordId], &[RecordId]),
         receipts: &[CommandId],
         view: View,
     ) -> Result<Attempt, StoreError> {
-        let rows = self.store.load(bucket, records, receipts, view).await?;
+        let rows = load_told(&*self.store, bucket, records, receipts, view).await?;
         // Each time anew, like the clock: a session may end while its command waits for the store.
         let principals: Vec<_> = asked.iter().map(|asked| &asked.envelope.principal).collect();
         let known = self.accounts.known_to(&principals).await?;

@@ -12,7 +12,7 @@ use crate::{
     gathering::{Died, Gathering},
     patience::patiently,
     reader::{self, Answered, GroupRead},
-    store::{BucketId, Store, StoreError, View},
+    store::{BucketId, Store, StoreError, View, load_told},
 };
 use messages::{Command, Envelope, OperationKey, Outcome, Rejection, time::MAX_CLOCK_SKEW};
 use std::sync::Arc;
@@ -154,8 +154,7 @@ impl Executor {
     /// of a collection that was not there.
     ///
     /// It does not bring writes in flight to an end, as that would push aside the commits of those buckets, and most
-    /// so when they are slow and everybody asks: closing does, once the deadline has passed. With the receipt it reads the
-    /// record, which so is on most copies, like the receipt, before anybody is told that it was changed.
+    /// so when they are slow and everybody asks: closing does, once the deadline has passed.
     async fn read_operation(
         &self,
         collection: Option<&Collection>,
@@ -163,17 +162,13 @@ impl Executor {
     ) -> Result<Outcome, ExecutorError> {
         let own = collection.map(|collection| collection.bucket_of(&operation.record));
         let settings = self.collections.system().bucket_of(&operation.collection.record_id());
-        let (records, receipts) =
+        let (record, receipts) =
             (std::slice::from_ref(&operation.record), std::slice::from_ref(&operation.id));
-        let places = own.map(|bucket| (bucket, records)).into_iter().chain([(settings, &[][..])]);
+        let records = (record, if operation.creates { record } else { &[] });
+        let places = own.map(|bucket| (bucket, records)).into_iter().chain([(settings, (&[][..], &[][..]))]);
         for (bucket, records) in places {
-            let load = |records| move || self.store.load(bucket, records, receipts, View::Acknowledged);
-            let mut rows = patiently(load(records)).await;
-            if matches!(rows, Err(StoreError::Broken(_))) && !operation.creates {
-                // The record cannot be read; its receipts can.
-                rows = patiently(load(&[])).await;
-            }
-            if let Some(outcome) = operation::told_by(operation, &rows?) {
+            let load = || load_told(&*self.store, bucket, records, receipts, View::Acknowledged);
+            if let Some(outcome) = operation::told_by(operation, &patiently(load).await?) {
                 return Ok(outcome);
             }
         }

@@ -210,3 +210,20 @@ impl Row {
         })
     }
 }
+
+/// Loads receipts with the records that they tell of, so that both are on most copies before anybody is told: what is read is mended
+/// where it is read, and nothing else. Of records that cannot be read only `needed` ones count: receipts are told without the rest.
+pub(crate) async fn load_told(
+    store: &dyn Store,
+    bucket: BucketId,
+    (told, needed): (&[RecordId], &[RecordId]),
+    receipts: &[CommandId],
+    view: View,
+) -> Result<Rows, StoreError> {
+    match store.load(bucket, told, receipts, view).await {
+        Err(StoreError::Broken(_)) if needed.len() < told.len() => {
+            store.load(bucket, needed, receipts, view).await
+        }
+        loaded => loaded,
+    }
+}

@@ -20,8 +20,6 @@ use uuid::Uuid;
 const UNREADABLE: Uuid = Uuid::from_u128(0x51b8_6c02_9d0f_4c7e_8a64_3f1e_0b7d_92c5);
 /// The most bytes that are kept of what cannot be read.
 const MAX_BODY: usize = 64 * 1024;
-/// Why a message died that nobody took in time, in RabbitMQ's words.
-const EXPIRED: &str = "expired";
 /// What a letter must be written within.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -40,7 +38,7 @@ pub(crate) async fn settle(
             Delivered::Command(envelope) => settle_command(executor, death, *envelope).await?,
             Delivered::Unsupported { id, operation, error } => {
                 let Some(operation) = operation else { continue };
-                let closing = if death.reason == EXPIRED { Closing::Expired } else { Closing::Dead };
+                let closing = if death.reason == Death::EXPIRED { Closing::Expired } else { Closing::Dead };
                 let outcome = close(executor, operation, closing).await?;
                 if is_dead(&outcome) {
                     let mut letter = unread(death);
@@ -69,7 +67,7 @@ async fn settle_command(
     let Some(operation) = OperationKey::of(&envelope) else { return Ok(None) };
     let id = envelope.id;
     // The broker counts the time that a message may stay by a clock of its own.
-    let late = death.reason == EXPIRED || now() > envelope.deadline;
+    let late = death.reason == Death::EXPIRED || now() > envelope.deadline;
     let closing = if late { Closing::Expired } else { Closing::Dead };
     let outcome = close(executor, operation, closing).await?;
     if is_dead(&outcome) {

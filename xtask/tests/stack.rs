@@ -73,8 +73,8 @@ fn every_service_is_pinned_bounded_and_without_rights() {
         for limit in ["memory", "cpus", "pids"] {
             assert!(!limits[limit].is_null(), "{name} has no limit of {limit}");
         }
+        let options = &service["logging"]["options"];
         for bound in ["max-size", "max-file"] {
-            let options = &service["logging"]["options"];
             assert!(!options[bound].is_null(), "{name} prints without end: no {bound}");
         }
         assert_eq!(sources(&service["cap_drop"]), BTreeSet::from(["ALL".to_owned()]), "{name} keeps rights");

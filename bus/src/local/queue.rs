@@ -163,7 +163,7 @@ impl LocalQueue {
     fn release(&self, expired: Vec<Expired>) {
         if self.queue.lane != Lane::Read {
             for expired in expired {
-                self.bury(expired.into_message(), "expired", None);
+                self.bury(expired.into_message(), Death::EXPIRED, None);
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::{
 use messages::{
     Command, CommandId, Envelope, Handling, Outcome, RecordId, Rejection, Timestamp, Version,
     record::{Answer, CreateRecord},
+    time::MAX_CLOCK_SKEW,
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -60,8 +61,7 @@ impl Asked {
         }
     }
 
-    /// The row that its receipt names. Whoever reads the receipt reads it too, so that both are on most copies before
-    /// anybody is told: what is read is mended where it is read, and nothing else.
+    /// The row that its receipt tells of.
     pub fn about(&self) -> Option<RecordId> {
         match self.target {
             Target::Collection(_) => self.envelope.record(),
@@ -103,6 +103,11 @@ impl Asked {
     pub fn is_late(&self, now: Timestamp) -> bool {
         now > self.envelope.deadline
     }
+}
+
+/// Whether another worker, whose clock may be ahead, may take what has this deadline for late, and close it.
+pub fn may_be_late(deadline: Timestamp, now: Timestamp) -> bool {
+    now.after(2 * MAX_CLOCK_SKEW) > deadline
 }
 
 /// Decides commands in order against the evolving rows of their bucket. `rows` holds what is stored of

@@ -1,10 +1,7 @@
 //! A command comes again: redelivered, sent again by its gate, or by its client. It has one effect and one answer.
 
-use crate::fixture::{Fixture, envelope, id, late};
-use messages::{
-    Closing, Command, CommandId, Envelope, Fingerprint, Handling, OperationKey, Outcome, Rejection,
-    operation::{CloseOperation, ReadOperation},
-};
+use crate::fixture::{Fixture, ask, close, close_as, envelope, id, late};
+use messages::{Closing, Command, CommandId, Envelope, Fingerprint, Handling, Outcome, Rejection};
 use std::sync::Arc;
 use storage_worker::store::Store;
 
@@ -58,15 +55,6 @@ pub(crate) async fn a_late_command_never_takes_effect(store: Arc<dyn Store>) {
     }
 }
 
-fn close(operation: &Envelope) -> Envelope {
-    close_as(operation, Closing::Expired)
-}
-
-fn close_as(operation: &Envelope, closing: Closing) -> Envelope {
-    let operation = OperationKey::of(operation).unwrap();
-    envelope(Command::CloseOperation(CloseOperation { operation, closing }))
-}
-
 pub(crate) async fn a_closed_operation_never_takes_effect(store: Arc<dyn Store>) {
     let fixture = Fixture::new(store).await;
     for operation in [fixture.replace("a", "1"), fixture.create("1")] {
@@ -93,20 +81,14 @@ pub(crate) async fn closing_tells_what_was_done(store: Arc<dyn Store>) {
 pub(crate) async fn reading_an_operation_settles_nothing(store: Arc<dyn Store>) {
     let fixture = Fixture::new(store).await;
     for operation in [fixture.replace("a", "1"), fixture.create("1"), fixture.delete("none")] {
-        let read = || {
-            let operation = OperationKey::of(&operation).unwrap();
-            envelope(Command::ReadOperation(ReadOperation { operation }))
-        };
-        assert_eq!(fixture.run(&read()).await, Outcome::OperationPending);
+        assert_eq!(fixture.run(&ask(&operation)).await, Outcome::OperationPending);
         let outcome = fixture.run(&operation).await;
         assert_ne!(outcome, Outcome::Rejected(Rejection::Expired), "it was open");
-        assert_eq!(fixture.run(&read()).await, outcome);
+        assert_eq!(fixture.run(&ask(&operation)).await, outcome);
     }
     let closed = fixture.create("1");
     fixture.run(&close(&closed)).await;
-    let operation = OperationKey::of(&closed).unwrap();
-    let read = envelope(Command::ReadOperation(ReadOperation { operation }));
-    assert_eq!(fixture.run(&read).await, Outcome::Rejected(Rejection::Expired));
+    assert_eq!(fixture.run(&ask(&closed)).await, Outcome::Rejected(Rejection::Expired));
 }
 
 /// Whatever it was closed as: it never takes effect, and says so ever after.

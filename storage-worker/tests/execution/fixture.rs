@@ -1,8 +1,9 @@
 //! Executors over a store, and commands to give them.
 
 use messages::{
-    CollectionName, Command, CommandId, Document, Envelope, Handling, Outcome, Precondition, Principal,
-    RecordId, Rejection,
+    Closing, CollectionName, Command, CommandId, Document, Envelope, Handling, OperationKey, Outcome,
+    Precondition, Principal, RecordId, Rejection,
+    operation::{CloseOperation, ReadOperation},
     record::{CreateRecord, DeleteRecord, ReadRecord, ReplaceRecord},
 };
 use process::now;
@@ -126,4 +127,19 @@ fn delete(collection: &CollectionName, record: &str) -> Envelope {
         record: id(record),
         precondition,
     }))
+}
+
+/// What became of an operation?
+pub(crate) fn ask(operation: &Envelope) -> Envelope {
+    let operation = OperationKey::of(operation).unwrap();
+    envelope(Command::ReadOperation(ReadOperation { operation }))
+}
+
+pub(crate) fn close(operation: &Envelope) -> Envelope {
+    close_as(operation, Closing::Expired)
+}
+
+pub(crate) fn close_as(operation: &Envelope, closing: Closing) -> Envelope {
+    let operation = OperationKey::of(operation).unwrap();
+    envelope(Command::CloseOperation(CloseOperation { operation, closing }))
 }

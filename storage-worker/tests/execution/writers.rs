@@ -1,13 +1,9 @@
-//! Many commands at once, from one worker and from two.
+//! What reaches the store: of many commands at once, from one worker and from two; and of asking and closing.
 
-use crate::fixture::{Fixture, envelope};
+use crate::fixture::{Fixture, ask, close};
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use messages::{
-    Closing, Command, CommandId, Envelope, OperationKey, Outcome, RecordId, Timestamp,
-    operation::{CloseOperation, ReadOperation},
-    time::MAX_CLOCK_SKEW,
-};
+use messages::{CommandId, Envelope, Outcome, RecordId, Timestamp, time::MAX_CLOCK_SKEW};
 use std::{
     collections::BTreeSet,
     sync::{
@@ -126,9 +122,7 @@ pub(crate) async fn asking_after_operations_stands_in_no_ones_way(store: Arc<dyn
     let fixture = Fixture::new(Arc::clone(&counted) as Arc<dyn Store>).await;
     for operation in [fixture.replace("a", "1"), fixture.create("1")] {
         for told in [false, true] {
-            let ask = ReadOperation { operation: OperationKey::of(&operation).unwrap() };
-            let outcome = fixture.run(&envelope(Command::ReadOperation(ask))).await;
-            assert_eq!(outcome != Outcome::OperationPending, told);
+            assert_eq!(fixture.run(&ask(&operation)).await != Outcome::OperationPending, told);
             fixture.run(&operation).await;
         }
     }
@@ -139,16 +133,12 @@ pub(crate) async fn asking_after_operations_stands_in_no_ones_way(store: Arc<dyn
 pub(crate) async fn a_receipt_is_read_with_the_record_it_tells_of(store: Arc<dyn Store>) {
     let counted = Counted::of(store);
     let fixture = Fixture::new(Arc::clone(&counted) as Arc<dyn Store>).await;
-    let ask = |operation| Command::ReadOperation(ReadOperation { operation });
-    let close = |operation| Command::CloseOperation(CloseOperation { operation, closing: Closing::Expired });
-    let ways: [(_, &dyn Fn(OperationKey) -> Command); 2] = [("asked", &ask), ("closed", &close)];
-    for (record, way) in ways {
-        let operation = fixture.replace(record, "1");
+    let (asked, closed) = (fixture.replace("asked", "1"), fixture.replace("closed", "1"));
+    for (question, operation) in [(ask(&asked), asked), (close(&closed), closed)] {
         let outcome = fixture.run(&operation).await;
-        let key = OperationKey::of(&operation).unwrap();
         counted.told.lock().unwrap().clear();
-        assert_eq!(fixture.run(&envelope(way(key))).await, outcome);
-        assert_eq!(*counted.told.lock().unwrap(), BTreeSet::from([record.parse().unwrap()]));
+        assert_eq!(fixture.run(&question).await, outcome);
+        assert_eq!(*counted.told.lock().unwrap(), BTreeSet::from([operation.record().unwrap()]));
     }
 }
 
@@ -157,11 +147,10 @@ pub(crate) async fn a_create_that_is_found_when_it_is_closed_is_made_sure_of(sto
     let counted = Counted::of(store);
     let fixture = Fixture::new(Arc::clone(&counted) as Arc<dyn Store>).await;
     let create = fixture.create("1");
-    let (outcome, operation) = (fixture.run(&create).await, OperationKey::of(&create).unwrap());
+    let outcome = fixture.run(&create).await;
     let before = counted.changed.load(Ordering::Relaxed);
-    let close = CloseOperation { operation, closing: Closing::Expired };
     for _ in 0..2 {
-        assert_eq!(fixture.run(&envelope(Command::CloseOperation(close.clone()))).await, outcome);
+        assert_eq!(fixture.run(&close(&create)).await, outcome);
         assert_eq!(counted.changed.load(Ordering::Relaxed), before + 1, "once");
     }
     assert_eq!(fixture.read(create.record().unwrap().as_str()).await, Some((1, "1".to_owned())));
