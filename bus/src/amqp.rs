@@ -7,11 +7,12 @@
 //! - [`supervisor`]: keeps a link up, for ever, over all the brokers.
 //! - [`publish`]: one message, and what can become of it.
 //! - [`publisher`]: one task for each shard that sends commands.
-//! - [`inbox`]: the queue that brings a gate its outcomes.
+//! - [`inbox`]: the queue that brings a gate its outcomes. [`attendance`]: whether anybody takes its commands.
 //! - [`consumer`], [`receiver`]: deliveries of a worker, and their way back.
 //! - [`outbox`]: replies of a worker, gate by gate.
 //! - [`rescue`], [`death`]: what to do with a delivery that cannot be handed out as it is, and why one is dead.
 
+mod attendance;
 mod config;
 mod consumer;
 mod death;

@@ -2,6 +2,7 @@
 //! [`Transport`].
 
 mod attempt;
+mod attendance;
 mod clock;
 mod pace;
 mod pending;
@@ -81,6 +82,9 @@ pub(crate) async fn call<T: Transport + Sync>(
     transport: &T,
     envelope: Envelope,
 ) -> Result<Reply, BusError> {
+    if let Some(absence) = calls.absence() {
+        return Err(BusError::Unattended(absence));
+    }
     let total = Timestamp::from(SystemTime::now()).until(envelope.deadline);
     let Some(mut call) = Call::begin(calls, transport, &envelope, total)? else {
         return Ok(reused(&envelope));

@@ -6,6 +6,7 @@
 //!   Nothing hangs past the command's deadline.
 //! - A command is delivered at least once to some consumer of its queue, until it is acked or too late. What a
 //!   consumer held when it went away is delivered again.
+//! - A command is refused where nobody has consumed for some seconds; one that is to be kept for later is not.
 //! - At most one consumer at a time is active on a write shard; reads go to all consumers.
 
 pub mod amqp;
@@ -166,6 +167,9 @@ pub enum BusError {
     /// The broker refused the command: the queue is full, or an alarm blocks publishers.
     #[error("the message broker refused the command: {0}")]
     Refused(String),
+    /// No worker has taken commands for so long: it was not sent, as it would only wait.
+    #[error("no storage worker has consumed for {0:.0?}")]
+    Unattended(Duration),
     /// The command was sent, and no outcome came before its deadline.
     #[error("no outcome within {0:?}")]
     TimedOut(Duration),
@@ -181,7 +185,11 @@ impl BusError {
     /// Whether it is certain that the command has no effect now or later.
     pub fn not_executed(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Unroutable(_) | Self::Refused(_) | Self::Closed => true,
+            Self::Unreachable(_)
+            | Self::Unroutable(_)
+            | Self::Refused(_)
+            | Self::Unattended(_)
+            | Self::Closed => true,
             Self::TimedOut(_) | Self::Broken(_) => false,
         }
     }

@@ -116,8 +116,10 @@ impl Bus for LocalBus {
                 (queue, id)
             })
             .collect();
+        self.calls.attended(true);
         tokio::spawn({
-            let cancel = cancel.clone();
+            let (cancel, calls) = (cancel.clone(), Arc::clone(&self.calls));
+            let queues = self.queues_of(&Lane::ALL);
             async move {
                 tokio::select! {
                     () = cancel.cancelled() => {}
@@ -126,6 +128,7 @@ impl Bus for LocalBus {
                 for (queue, id) in seats {
                     queue.leave(id);
                 }
+                calls.attended(queues.iter().any(|queue| queue.is_consumed()));
             }
         });
         Ok(Consumer { deliveries, cancel })

@@ -48,7 +48,9 @@ impl Role {
 
     fn tags(self) -> &'static [&'static str] {
         match self {
-            Self::Gate | Self::Worker => &[],
+            Self::Gate => &[],
+            // To see in the management API what policies make of its queues; that gives no right over queues beyond those above.
+            Self::Worker => &["management"],
             Self::Operator => &["administrator"],
         }
     }

@@ -55,6 +55,8 @@ macro_rules! contract {
 contract! {
     calls::each_of_many_calls_gets_its_own_outcome
     calls::without_a_worker_a_call_times_out_at_its_deadline
+    calls::a_call_is_refused_when_nobody_has_consumed_for_long
+    calls::a_write_waits_while_somebody_reads
     calls::two_calls_of_one_command_both_get_its_outcome
     calls::one_key_for_two_requests_at_once_is_told_apart
     calls::an_unanswered_write_is_sent_again_at_half_its_deadline

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 use uuid::Uuid;
 
-/// How long a receipt answers retries after the command's deadline: by more than clocks may differ.
-pub const RECEIPT_LIFETIME: Duration = Duration::from_secs(120);
+/// How long a receipt answers after the command's deadline: longer than an outage may last, for its client to ask what became
+/// of it when that is over; and by more than clocks may differ.
+pub const RECEIPT_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// The same where a client can ask again hours later: with an Idempotency-Key, deferred, or closed.
 pub const LONG_RECEIPT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 

@@ -90,6 +90,10 @@ pub struct WorkOptions {
     /// A file with the password for RabbitMQ, in place of those in the URLs.
     #[arg(long, env = "AMQP_PASSWORD_FILE")]
     pub amqp_password_file: Option<Secret>,
+    /// The port of the management API on the same hosts. With it, the worker compares what policies make of its queues with
+    /// what it needs, at start and each minute, and says what differs. Its user needs the tag `management`.
+    #[arg(long, env = "RABBITMQ_MANAGEMENT_PORT")]
+    pub rabbitmq_management_port: Option<u16>,
     /// The worker's name; unique among workers. Without it one is made up.
     #[arg(long, env = "WORKER_NAME")]
     pub name: Option<String>,

@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use process::Stopper;
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How often to try again where the bus does not let a worker consume.
 const AGAIN_EVERY: Duration = Duration::from_secs(1);
@@ -98,13 +98,16 @@ impl Worker {
     async fn consume(&self, mut consumer: Consumer, until: impl Future<Output = ()>, tasks: &TaskTracker) {
         // One watch for all deliveries: their coming must not begin it anew.
         let mut until = pin!(until);
+        // Whoever consumes no more gives back what it cannot finish.
+        let leaving = CancellationToken::new();
+        let _leaves = leaving.clone().drop_guard();
         loop {
             tokio::select! {
                 () = &mut until => break,
                 delivery = consumer.deliveries.recv() => match delivery {
                     Some(delivery) => {
-                        let carrier = Arc::clone(&self.carrier);
-                        tasks.spawn(async move { carrier.carry_out(delivery).await });
+                        let (carrier, leaving) = (Arc::clone(&self.carrier), leaving.clone());
+                        tasks.spawn(async move { carrier.carry_out(delivery, &leaving).await });
                     }
                     None => break,
                 },

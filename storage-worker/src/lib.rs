@@ -9,7 +9,8 @@
 //! - [`decide`]: the rules, as pure functions.
 //! - [`store`]: Cassandra, or one directory.
 //! - [`vigil`]: what the store can do just now, and so which lanes are consumed.
-//! - [`tolerance`], [`readiness`]: how many failed nodes the replication bears, and what those are told who run it.
+//! - [`tolerance`], [`policies`], [`readiness`]: how many failed nodes the replication bears, what the broker makes of the
+//!   queues, and what those are told who run it.
 //! - [`config`], [`connect`], [`patience`]: how a worker starts, and waits for what is not there yet.
 
 pub mod accounts;
@@ -22,6 +23,7 @@ pub mod decide;
 pub mod executor;
 pub mod gathering;
 pub mod patience;
+pub mod policies;
 pub mod reader;
 pub mod readiness;
 pub mod store;

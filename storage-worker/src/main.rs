@@ -8,7 +8,7 @@ use storage_worker::{
     config::{Action, Options},
     connect,
     consumer::Worker,
-    readiness,
+    policies, readiness,
 };
 
 fn main() -> ExitCode {
@@ -36,11 +36,15 @@ async fn work(options: Options, logs: Logs) -> anyhow::Result<()> {
     process::watchdog::leave_when_stalled(logs);
     let consume = options.work.consume();
     let amqp = options.work.amqp(&consume.worker)?;
+    let management = options.work.rabbitmq_management_port.map(|port| amqp.management(port)).transpose()?;
     let health = readiness::serve(options.work.admin_bind, &stopper).await?;
     let Some(store) = connect::store(&options, &cassandra, &stopper).await? else { return Ok(()) };
     let bus = Arc::new(AmqpBus::connect(amqp));
     let worker = Worker::new(bus.clone(), store.clone(), consume);
     let declared = options.work.tolerated_node_failures;
+    if let Some(management) = management {
+        tokio::spawn(policies::keep(health.clone(), bus.health(), management));
+    }
     tokio::spawn(readiness::keep(health, bus.health(), worker.capacity(), store, declared));
     worker.run(&stopper, options.work.shutdown_grace).await;
     bus.close().await;

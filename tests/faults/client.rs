@@ -55,6 +55,8 @@ pub(crate) struct Seen {
     pub(crate) operations: Vec<(Option<String>, Operation)>,
     /// Places of operations above, and where to ask what became of them.
     pub(crate) unsettled: Vec<(usize, String)>,
+    /// Operations that were in doubt, and settled at once.
+    pub(crate) doubts: usize,
     pub(crate) slowest: Vec<Slowest>,
     pub(crate) violations: Vec<Violation>,
 }
@@ -140,7 +142,8 @@ impl Client {
             Sending::Keyed | Sending::KeyedTwice if asked != Asked::Read => Manner::Keyed,
             _ => Manner::Plain,
         };
-        let Some(outcome) = self.carry_out(asked, &request, manner).await else { return };
+        let Some(mut outcome) = self.carry_out(asked, &request, manner).await else { return };
+        self.settle(step, &mut outcome).await;
         let record = shared_record.map(name_of).or(outcome.record);
         if let (Some(tag), Some(number)) = (outcome.told.tag(), shared_record) {
             self.tags.insert(number, tag);
@@ -159,6 +162,24 @@ impl Client {
             self.seen.unsettled.push((self.seen.operations.len(), address));
         }
         self.seen.operations.push((record, operation));
+    }
+
+    /// While others are at work, too: what is in doubt is asked for once, and what was deferred may be cancelled.
+    async fn settle(&mut self, step: Step, outcome: &mut Outcome) {
+        let method = match outcome.manner {
+            Manner::Deferred if step.sending == Sending::Cancelled => "DELETE",
+            Manner::Plain | Manner::Keyed if step.asks => "GET",
+            _ => return,
+        };
+        let Some(path) = outcome.address.clone() else { return };
+        let request = Request { method, path, headers: String::new(), body: String::new() };
+        if let Ok(said) = self.exchange(&request).await
+            && let Some((told, record)) = answers::settled(&said)
+        {
+            self.seen.doubts += usize::from(outcome.manner != Manner::Deferred);
+            outcome.record = record.or(outcome.record.take());
+            (outcome.told, outcome.address) = (told, None);
+        }
     }
 
     /// `None`: nothing was sent.
@@ -323,7 +344,9 @@ impl Client {
             Sending::Keyed | Sending::KeyedTwice if asked != Asked::Read => {
                 format!("idempotency-key: {}-{token}\r\n", self.shared.name)
             }
-            Sending::Deferred if asked != Asked::Read => "prefer: respond-async\r\n".to_owned(),
+            Sending::Deferred | Sending::Cancelled if asked != Asked::Read => {
+                "prefer: respond-async\r\n".to_owned()
+            }
             _ => String::new(),
         };
         headers += &key;

@@ -31,8 +31,8 @@ const RECOVERS_WITHIN: Duration = Duration::from_secs(60);
 const SERVES_WITHIN: Duration = Duration::from_secs(90);
 const SLOWEST_CHANGE: Duration = Duration::from_millis(100);
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Receipts without a key live for two minutes; margin included.
-const REMEMBERED: Duration = Duration::from_secs(115);
+/// Receipts without a key live for a quarter of an hour; margin included.
+const REMEMBERED: Duration = Duration::from_secs(15 * 60 - 5);
 
 /// One fault under load.
 pub(crate) struct Epoch<'a> {

@@ -20,7 +20,7 @@ pub(crate) const ALL: [Mutant; 11] = [
     // A gate does not ask to be told that there is no queue.
     Mutant { name: "mandatory-off", fault: "deferred-queues-deleted", seed: 1 },
     // A record's next state is written whatever is there.
-    Mutant { name: "plain-write", fault: "worker-killed", seed: 1 },
+    Mutant { name: "plain-write", fault: "worker-broker-cut", seed: 1 },
     // A read asks one replica.
     Mutant { name: "read-at-one", fault: "cassandra-cut-off", seed: 1 },
     // A copy of a command is carried out again.

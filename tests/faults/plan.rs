@@ -27,6 +27,8 @@ pub(crate) struct Step {
     pub(crate) sending: Sending,
     /// Whether to go to another gate first.
     pub(crate) moves: bool,
+    /// Whether to ask at once what became of it, where it is in doubt.
+    pub(crate) asks: bool,
 }
 
 /// What to do.
@@ -66,6 +68,8 @@ pub(crate) enum Sending {
     KeyedTwice,
     /// Without waiting for the outcome, where the service can do that.
     Deferred,
+    /// The same, and cancelled at once, if that is still possible.
+    Cancelled,
 }
 
 impl Dice {
@@ -136,9 +140,10 @@ impl Iterator for Plan {
             0..66 => Sending::Once,
             66..88 => Sending::Keyed,
             88..92 => Sending::KeyedTwice,
-            _ => Sending::Deferred,
+            92..97 => Sending::Deferred,
+            _ => Sending::Cancelled,
         };
-        let moves = self.dice.roll(50) == 0;
-        (self.count < TOKENS_OF_ONE).then_some(Step { token, verb, sending, moves })
+        let (moves, asks) = (self.dice.roll(50) == 0, self.dice.roll(2) == 0);
+        (self.count < TOKENS_OF_ONE).then_some(Step { token, verb, sending, moves, asks })
     }
 }

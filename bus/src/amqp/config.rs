@@ -1,5 +1,6 @@
 //! Which brokers, and by what name.
 
+use crate::policies::{Management, ManagementError};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use std::fmt;
 use thiserror::Error;
@@ -48,6 +49,17 @@ impl AmqpConfig {
             }
         }
         self
+    }
+
+    /// The management API of the same brokers, at this port, for the same user.
+    ///
+    /// # Errors
+    /// When there is no client for it.
+    pub fn management(&self, port: u16) -> Result<Management, ManagementError> {
+        let urls = self.hosts.iter().map(|host| format!("http://{}:{port}", host.authority.host)).collect();
+        let Some(first) = self.hosts.first() else { return Err(ManagementError::Url(String::new())) };
+        let userinfo = &first.authority.userinfo;
+        Management::of(urls, [&userinfo.username, &userinfo.password, &first.vhost])
     }
 }
 

@@ -1,6 +1,6 @@
 //! One pair of connections to one broker.
 
-use super::inbox;
+use super::{attendance, inbox};
 use crate::{
     calls::Calls,
     topology::{self, COMMANDS, Declaration},
@@ -128,6 +128,8 @@ impl Link {
             given_up.cancel();
         };
         tokio::spawn(lost.clone().run_until_cancelled_owned(watching));
+        // What was known of workers may be over.
+        calls.attended(true);
         let name = name.to_owned();
         let reply_queue = OnceCell::new();
         let link = Self { generation, lost, heard, publishing, consuming, name, calls, reply_queue };
@@ -157,12 +159,14 @@ impl Link {
     }
 
     /// The queue that brings outcomes back; made when the first command needs it.
-    pub(super) async fn reply_queue(&self) -> lapin::Result<ShortString> {
+    pub(super) async fn reply_queue(self: &Arc<Self>) -> lapin::Result<ShortString> {
         let queue = self.reply_queue.get_or_try_init(|| async {
             let queue = ShortString::from(topology::reply_queue(&self.name));
             let channel = self.consuming_channel().await?;
             let (calls, heard) = (Arc::clone(&self.calls), self.heard.clone());
-            inbox::open(channel, queue.clone(), calls, heard, self.lost.clone()).await?;
+            inbox::open(channel, queue.clone(), Arc::clone(&calls), heard, self.lost.clone()).await?;
+            let watching = attendance::watch(Arc::clone(self), calls);
+            tokio::spawn(self.lost.clone().run_until_cancelled_owned(watching));
             Ok(queue)
         });
         queue.await.cloned()

@@ -1,6 +1,7 @@
 //! Which call waits for which reply.
 
 use super::{
+    attendance::Attendance,
     clock::{Clock, Comparison},
     pace::Pace,
 };
@@ -21,6 +22,7 @@ pub(crate) struct Calls {
     pending: Mutex<HashMap<CommandId, Arc<Pending>>>,
     observed: Mutex<Observed>,
     clock: watch::Sender<Clock>,
+    attendance: Mutex<Attendance>,
 }
 
 /// What all replies together tell.
@@ -33,7 +35,7 @@ struct Observed {
 impl Default for Calls {
     fn default() -> Self {
         let clock = watch::Sender::new(Clock::Unknown);
-        Self { pending: Mutex::default(), observed: Mutex::default(), clock }
+        Self { pending: Mutex::default(), observed: Mutex::default(), clock, attendance: Mutex::default() }
     }
 }
 
@@ -81,11 +83,22 @@ impl Calls {
 
     /// Hands a reply to whoever waits for it; a second one to the same command finds nobody.
     pub(crate) fn resolve(&self, reply: Reply) {
+        self.attended(true);
         let found = self.lock().remove(&reply.id);
         if let Some(pending) = found {
             self.observe(&pending, &reply);
             pending.reply.send_replace(Some(reply));
         }
+    }
+
+    /// Some worker consumes, or none does.
+    pub(crate) fn attended(&self, consumed: bool) {
+        self.attendance.lock().unwrap_or_else(PoisonError::into_inner).seen(consumed, Instant::now());
+    }
+
+    /// For how long no worker has consumed, if that is so long that a command had better not wait for one.
+    pub(crate) fn absence(&self) -> Option<Duration> {
+        self.attendance.lock().unwrap_or_else(PoisonError::into_inner).absence(Instant::now())
     }
 
     /// How the clocks of workers compare with this process's.

@@ -9,6 +9,8 @@ use futures_util::future::join_all;
 use messages::{Fingerprint, Outcome, Rejection, Reply, Timestamp, Timing};
 use std::time::{Duration, Instant, SystemTime};
 
+const BRIEF: Duration = Duration::from_millis(500);
+
 pub(crate) async fn each_of_many_calls_gets_its_own_outcome(ground: Ground) {
     serve(ground.consume(0, &Lane::ALL).await);
     serve(ground.consume(1, &Lane::ALL).await);
@@ -31,6 +33,43 @@ pub(crate) async fn without_a_worker_a_call_times_out_at_its_deadline(ground: Gr
         assert!(!error.not_executed(), "the broker may still hold it");
         let took = start.elapsed();
         assert!((Duration::from_millis(600)..Duration::from_millis(1700)).contains(&took), "{took:?}");
+    }
+}
+
+pub(crate) async fn a_call_is_refused_when_nobody_has_consumed_for_long(ground: Ground) {
+    let consumer = ground.consume(0, &Lane::ALL).await;
+    let leave = consumer.cancel.clone();
+    serve(consumer);
+    within(outcome(&*ground.gate, write(LONG))).await.unwrap();
+    leave.cancel();
+    let refused = within(async {
+        loop {
+            match ground.gate.call(read(BRIEF)).await {
+                Ok(_) | Err(BusError::TimedOut(_)) => {}
+                Err(error) => break error,
+            }
+        }
+    });
+    let error = refused.await;
+    assert!(matches!(error, BusError::Unattended(_)) && error.not_executed(), "{error:?}");
+    let error = ground.gate.call(write(LONG)).await.unwrap_err();
+    assert!(matches!(error, BusError::Unattended(_)), "{error:?}");
+    serve(ground.consume(1, &Lane::ALL).await);
+    within(async {
+        while ground.gate.call(write(BRIEF)).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    ground.end().await;
+}
+
+/// Where a store can only read, changes wait for their deadline.
+pub(crate) async fn a_write_waits_while_somebody_reads(ground: Ground) {
+    serve(ground.consume(0, &[Lane::Read]).await);
+    for _ in 0..14 {
+        let error = ground.gate.call(write(BRIEF)).await.unwrap_err();
+        assert!(matches!(error, BusError::TimedOut(_)), "{error:?}");
     }
 }
 

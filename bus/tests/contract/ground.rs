@@ -93,7 +93,7 @@ impl Vhost {
         .await
     }
 
-    async fn shorten_write_queues(&self) {
+    pub(crate) async fn shorten_write_queues(&self) {
         let (broker, path) = (self.broker.clone(), format!("/api/policies/{}/penstock.write", self.name));
         let definition = serde_json::json!({"max-length": 3, "overflow": "reject-publish"});
         let policy = serde_json::json!({

@@ -6,6 +6,7 @@ use crate::{
 };
 use bus::{
     AmqpBus, AmqpConfig, Bus, BusError, Health, Lane,
+    policies::Management,
     users::{Role, User, definitions},
 };
 use lapin::{
@@ -124,6 +125,44 @@ async fn neither_can_do_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_sees_what_policies_make_of_its_queues() {
+    let ground = Guarded::create().await;
+    let _worker = connect(&ground.worker(), "worker").await;
+    let url = testbed::amqp().management_url().to_owned();
+    let (login, address) = url.trim_start_matches("http://").split_once('@').unwrap();
+    let ((user, password), (_, port)) = (login.split_once(':').unwrap(), address.split_once(':').unwrap());
+    let seen =
+        AmqpConfig::new([ground.worker()], "worker").unwrap().management(port.parse().unwrap()).unwrap();
+    let differences = async || {
+        let compared = seen.compare_queues().await.unwrap().into_iter();
+        compared.filter(|one| !one.ok).map(|one| one.sentence).collect::<Vec<_>>()
+    };
+    let become_true = async |expected: fn(&[String]) -> bool| {
+        within(async { while !expected(&differences().await) {} }).await;
+    };
+    become_true(<[String]>::is_empty).await;
+    ground.vhost.shorten_write_queues().await;
+    become_true(|found| {
+        matches!(found, [one] if one.contains("max-length is 3, shipped 100000") && one.contains("penstock.write.15"))
+    })
+    .await;
+    let operator = Management::new(&format!("http://{address}"), user, password, &ground.vhost.name).unwrap();
+    assert!(
+        operator
+            .compare()
+            .await
+            .unwrap()
+            .iter()
+            .any(|one| !one.ok && one.sentence.contains("penstock.write differs"))
+    );
+    operator.apply().await.unwrap();
+    become_true(<[String]>::is_empty).await;
+    assert!(operator.compare().await.unwrap().iter().all(|one| one.ok));
+    // It sees policies and does not set them.
+    assert!(seen.apply().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_sends_commands_to_lanes_and_nothing_to_anybody_else() {
     let ground = Guarded::create().await;
     let _worker = connect(&ground.worker(), "worker").await;
@@ -183,8 +222,10 @@ async fn a_queue_that_is_not_bound_is_bound_by_who_consumes_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_outlives_more_closed_channels_than_a_connection_has() {
     let ground = Guarded::create().await;
-    let _first = connect(&ground.worker(), "first").await;
+    let first = connect(&ground.worker(), "first").await;
     let gate = connect(&ground.gate(), "gate").await;
+    // Where nobody consumed, the gate would soon send nothing.
+    serve(consume(&*first, "first", &[Lane::Write], 10).await);
     ground.delete_exchange().await;
     let (calls, mut health) = (Arc::clone(&gate), gate.health());
     let calling = tokio::spawn(async move {

@@ -27,9 +27,11 @@ pub(crate) enum ServiceError {
 impl From<BusError> for ServiceError {
     fn from(error: BusError) -> Self {
         match error {
-            BusError::Unreachable(_) | BusError::Unroutable(_) | BusError::Refused(_) | BusError::Closed => {
-                Self::BrokerUnavailable { source: error, seconds: 1 }
-            }
+            BusError::Unreachable(_)
+            | BusError::Unroutable(_)
+            | BusError::Refused(_)
+            | BusError::Unattended(_)
+            | BusError::Closed => Self::BrokerUnavailable { source: error, seconds: 1 },
             BusError::TimedOut(_) | BusError::Broken(_) => {
                 Self::OutcomeUnknown { source: error, operation: None }
             }

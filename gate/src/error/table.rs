@@ -67,6 +67,7 @@ fn service() -> Vec<Row> {
         (bus(BusError::Unreachable(text())), 503, "queue-unavailable", NotExecuted),
         (bus(BusError::Unroutable(text())), 503, "queue-unavailable", NotExecuted),
         (bus(BusError::Refused(text())), 503, "queue-unavailable", NotExecuted),
+        (bus(BusError::Unattended(Duration::ZERO)), 503, "queue-unavailable", NotExecuted),
         (bus(BusError::Closed), 503, "queue-unavailable", NotExecuted),
         (bus(BusError::TimedOut(Duration::ZERO)), 504, "outcome-unknown", Unknown),
         (bus(BusError::Broken("why".into())), 504, "outcome-unknown", Unknown),

@@ -18,18 +18,26 @@ use std::{
     time::{Duration, Instant},
 };
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
 
-/// How long a delivery that could not be finished is held before it goes back.
+/// How long a delivery that could not be finished is held before it goes back, and a command before it is tried again.
 const RETURN_AFTER: Duration = Duration::from_millis(500);
+/// How long a change is tried while the store lets it down; then it goes back. The broker counts all returns alike and gives up
+/// what came back too often: so a change bears an outage of hours, in which only its bucket fails. Less than the half hour in
+/// which RabbitMQ wants an ack.
+const HELD_FOR: Duration = Duration::from_secs(20 * 60);
 /// A command that failed for a reason of its own, and came back so often, is given up.
 const GIVE_UP_AFTER_RETURNS: u32 = 5;
 
 /// Carries out deliveries.
 pub(super) struct Carrier {
     executor: Arc<Executor>,
-    /// What has come back several times may be what kills workers: such deliveries go one at a time, so that those
-    /// that only stood beside the guilty one get through.
+    /// What has come back several times may be what kills workers: that goes one at a time, so that what only stood
+    /// beside the guilty one gets through.
     suspects: Semaphore,
 }
 
@@ -62,15 +70,16 @@ impl Carrier {
         Self { executor: Arc::new(executor), suspects: Semaphore::new(1) }
     }
 
-    pub(super) async fn carry_out(&self, mut delivery: Delivery) {
+    /// `leaving`: the worker consumes the queue no more, so others may have what it cannot finish.
+    pub(super) async fn carry_out(&self, mut delivery: Delivery, leaving: &CancellationToken) {
         let (queue, returns) = (delivery.queue, delivery.returns);
-        let _alone = if returns >= SPLIT_AFTER_RETURNS { self.suspects.acquire().await.ok() } else { None };
         let commands = std::mem::take(&mut delivery.commands);
         let count = commands.len();
         let unfinished = if queue.lane == Lane::Dead {
+            let _alone = self.suspect(returns).await;
             undertaker::settle(&self.executor, &delivery, commands).await.err()
         } else {
-            self.carry_out_all(&delivery, commands).await
+            self.carry_out_all(&delivery, commands, leaving).await
         };
         failpoint::die_at("die-before-ack");
         let settled = match unfinished {
@@ -94,10 +103,15 @@ impl Carrier {
     }
 
     /// All at once, each for itself; why one of them is not finished, if one is not.
-    async fn carry_out_all(&self, delivery: &Delivery, commands: Vec<Delivered>) -> Option<DeliveryError> {
+    async fn carry_out_all(
+        &self,
+        delivery: &Delivery,
+        commands: Vec<Delivered>,
+        leaving: &CancellationToken,
+    ) -> Option<DeliveryError> {
         let finished = join_all(commands.into_iter().map(async |command| {
             let reply = match command {
-                Delivered::Command(envelope) => execute(&self.executor, delivery.queue, *envelope).await?,
+                Delivered::Command(envelope) => self.insist(delivery, *envelope, leaving).await?,
                 Delivered::Unsupported { id, operation, error } => {
                     tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
                     // What only reads can be read again.
@@ -110,6 +124,34 @@ impl Carrier {
             Ok::<(), DeliveryError>(())
         }));
         finished.await.into_iter().find_map(Result::err)
+    }
+
+    /// A turn among what has come back often, where that is so.
+    async fn suspect(&self, returns: u32) -> Option<SemaphorePermit<'_>> {
+        if returns >= SPLIT_AFTER_RETURNS { self.suspects.acquire().await.ok() } else { None }
+    }
+
+    /// Carries out one command; a change again and again while it is the store's fault that it fails.
+    async fn insist(
+        &self,
+        delivery: &Delivery,
+        envelope: Envelope,
+        leaving: &CancellationToken,
+    ) -> Result<Reply, DeliveryError> {
+        let (began, queue) = (Instant::now(), delivery.queue);
+        loop {
+            let alone = self.suspect(delivery.returns).await;
+            let failed = match execute(&self.executor, queue, envelope.clone()).await {
+                Ok(reply) => return Ok(reply),
+                Err(failure) => DeliveryError::from(failure),
+            };
+            drop(alone);
+            // Another worker may as well read, and nobody waits for long.
+            let held = queue.lane != Lane::Read && !failed.is_its_own() && began.elapsed() < HELD_FOR;
+            if !held || timeout(RETURN_AFTER, leaving.cancelled()).await.is_ok() {
+                return Err(failed);
+            }
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use messages::{
 };
 use std::time::Duration;
 
+/// How long a command is refused for a session that has ended; after that, its client may have sent it again under another.
+const REVOKED_RECEIPT_LIFETIME: Duration = Duration::from_secs(120);
 /// How long a receipt of a closed operation is kept: longer than the operation may lie in a queue.
 const CLOSED_RECEIPT_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 /// As long as a letter may lie: ten years. It is what keeps a copy of the command from taking effect beside it.
@@ -27,10 +29,13 @@ pub fn receipt_lifetime(envelope: &Envelope, outcome: &Outcome, now: Timestamp) 
             Closing::Dead => DEAD_RECEIPT_LIFETIME,
         };
     }
-    // Whose session has ended opens another one, and tries again too.
-    let revoked = *outcome == Outcome::Rejected(Rejection::SessionRevoked);
-    let long = envelope.fingerprint.is_some() && !revoked || envelope.handling != Handling::Direct;
-    let lifetime = if long { LONG_RECEIPT_LIFETIME } else { RECEIPT_LIFETIME };
+    let lifetime = match envelope.handling {
+        Handling::Direct if *outcome == Outcome::Rejected(Rejection::SessionRevoked) => {
+            REVOKED_RECEIPT_LIFETIME
+        }
+        Handling::Direct if envelope.fingerprint.is_none() => RECEIPT_LIFETIME,
+        _ => LONG_RECEIPT_LIFETIME,
+    };
     lifetime + now.until(envelope.deadline)
 }
 

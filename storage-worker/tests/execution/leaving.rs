@@ -2,14 +2,14 @@
 
 use crate::fixture::{Fixture, envelope, id};
 use async_trait::async_trait;
-use bus::{Bus, ConsumeOptions, Lane, LocalBus};
+use bus::{Bus, BusError, Clock, ConsumeOptions, Consumer, Deferral, Health, Lane, LocalBus};
 use futures_util::future::join_all;
-use messages::{Command, CommandId, Outcome, RecordId, Timestamp, record::ReadRecord};
+use messages::{Command, CommandId, Envelope, Outcome, RecordId, Reply, Timestamp, record::ReadRecord};
 use process::Stopper;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -17,14 +17,22 @@ use storage_worker::{
     consumer::Worker,
     store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View},
 };
+use tokio::sync::{mpsc, watch};
 
 /// A store behind a cable that can be pulled.
 struct Cable {
     store: Arc<dyn Store>,
     pulled: AtomicBool,
+    /// So many commits from now on fail, while all else is in order.
+    failing_commits: AtomicUsize,
 }
 
 impl Cable {
+    fn to(store: &Arc<dyn Store>) -> Arc<Self> {
+        let (pulled, failing_commits) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Self { store: Arc::clone(store), pulled, failing_commits })
+    }
+
     fn reach(&self) -> Result<&dyn Store, StoreError> {
         if self.pulled.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("the cable is pulled".to_owned()));
@@ -46,6 +54,10 @@ impl Store for Cable {
     }
 
     async fn commit(&self, bucket: BucketId, group: &Group) -> Result<Committed, StoreError> {
+        let fewer = |failing: usize| failing.checked_sub(1);
+        if self.failing_commits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer).is_ok() {
+            return Err(StoreError::Unavailable("the disk is full".to_owned()));
+        }
         self.reach()?.commit(bucket, group).await
     }
 
@@ -68,7 +80,7 @@ impl Store for Cable {
 
 pub(crate) async fn a_worker_whose_store_fails_leaves_its_shards_to_others(store: Arc<dyn Store>) {
     let fixture = Fixture::new(Arc::clone(&store)).await;
-    let cable = Arc::new(Cable { store: Arc::clone(&store), pulled: AtomicBool::new(false) });
+    let cable = Cable::to(&store);
     let (bus, stopper): (Arc<dyn Bus>, _) = (Arc::new(LocalBus::new()), Stopper::new());
     let work = |name: &str, store: Arc<dyn Store>| {
         let options = ConsumeOptions { worker: name.to_owned(), lanes: Lane::ALL.to_vec(), prefetch: 8 };
@@ -104,4 +116,74 @@ pub(crate) async fn a_worker_whose_store_fails_leaves_its_shards_to_others(store
     for worker in workers {
         worker.await.unwrap();
     }
+}
+
+/// A bus that counts deliveries of changes.
+struct Counted {
+    bus: LocalBus,
+    deliveries: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Bus for Counted {
+    async fn call(&self, envelope: Envelope) -> Result<Reply, BusError> {
+        self.bus.call(envelope).await
+    }
+
+    async fn defer(&self, envelope: Envelope, deferral: Deferral) -> Result<Option<Reply>, BusError> {
+        self.bus.defer(envelope, deferral).await
+    }
+
+    async fn consume(&self, options: ConsumeOptions) -> Result<Consumer, BusError> {
+        let mut consumer = self.bus.consume(options).await?;
+        let (counted, deliveries) = mpsc::channel(1);
+        let count = Arc::clone(&self.deliveries);
+        tokio::spawn(async move {
+            while let Some(delivery) = consumer.deliveries.recv().await {
+                count.fetch_add(usize::from(delivery.queue.lane == Lane::Write), Ordering::Relaxed);
+                if counted.send(delivery).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Consumer { deliveries, cancel: consumer.cancel })
+    }
+
+    fn health(&self) -> watch::Receiver<Health> {
+        self.bus.health()
+    }
+
+    fn clock(&self) -> watch::Receiver<Clock> {
+        self.bus.clock()
+    }
+
+    fn backlog(&self) -> Duration {
+        self.bus.backlog()
+    }
+
+    async fn close(&self) {
+        self.bus.close().await;
+    }
+}
+
+/// The broker gives up what came back too often, whoever is to blame. That a store cannot write is not seen by its probe.
+pub(crate) async fn a_change_that_the_store_lets_down_is_not_returned(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(Arc::clone(&store)).await;
+    let (cable, deliveries) = (Cable::to(&store), Arc::new(AtomicUsize::new(0)));
+    let bus = Arc::new(Counted { bus: LocalBus::new(), deliveries: Arc::clone(&deliveries) });
+    let options = ConsumeOptions { worker: "one".to_owned(), lanes: vec![Lane::Write], prefetch: 8 };
+    let worker = Worker::new(Arc::clone(&bus) as Arc<dyn Bus>, Arc::clone(&cable) as Arc<dyn Store>, options);
+    let stopper = Stopper::new();
+    let working = tokio::spawn({
+        let stopper = stopper.clone();
+        async move { worker.run(&stopper, Duration::from_secs(5)).await }
+    });
+    // More often than the patience of one try.
+    cable.failing_commits.store(15, Ordering::Relaxed);
+    let outcome = bus.call(fixture.replace("a", "1")).await.unwrap().outcome;
+    assert!(matches!(outcome, Outcome::RecordCreated(_)), "{outcome:?}");
+    assert_eq!(cable.failing_commits.load(Ordering::Relaxed), 0);
+    assert_eq!(deliveries.load(Ordering::Relaxed), 1);
+    stopper.stop();
+    working.await.unwrap();
 }

@@ -7,7 +7,7 @@ use super::{
 use crate::history::{Asked, Manner, Moment, Operation, Told};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Receipts without a key are kept for two minutes, so only operations that began after `remembered` are judged. (An end
+/// Receipts without a key are kept for a quarter of an hour, so only operations that began after `remembered` are judged. (An end
 /// may be that of asking, long after the receipt was written.)
 pub(crate) fn check(history: &History, table: &Table, remembered: Moment) -> Vec<Violation> {
     let mut receipts: BTreeMap<&str, Vec<&Receipt>> = BTreeMap::new();

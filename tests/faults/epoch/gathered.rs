@@ -36,6 +36,7 @@ impl Gathered {
     pub(crate) fn of(seen: Vec<Seen>) -> Self {
         let mut gathered = Self::default();
         for one in seen {
+            gathered.unknown += one.doubts;
             let mut addresses: HashMap<usize, String> = one.unsettled.into_iter().collect();
             for (place, (record, operation)) in one.operations.into_iter().enumerate() {
                 let unknown = operation.told == Told::Unknown && operation.manner != Manner::Deferred;
