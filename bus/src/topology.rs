@@ -157,7 +157,8 @@ impl Queue {
     /// evenly over workers, and only those of a worker that comes or goes move. Claims to a shard are the same in both
     /// exclusive lanes, so that the writes of a bucket meet at one worker, whichever way they came.
     pub(crate) fn priority(self, worker: &str) -> i32 {
-        let queue = if self.lane.is_exclusive() { Self { lane: Lane::Write, ..self } } else { self };
+        let together = self.lane.is_exclusive() && !failpoint::is_set("lanes-apart");
+        let queue = if together { Self { lane: Lane::Write, ..self } } else { self };
         let hash = xxh3_64(format!("{worker}/{queue}").as_bytes());
         let [a, b, c, d, ..] = hash.to_be_bytes();
         i32::from_be_bytes([a, b, c, d])

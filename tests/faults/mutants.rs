@@ -9,38 +9,45 @@ pub(crate) struct Mutant {
     pub(crate) name: &'static str,
     fault: &'static str,
     pub(crate) seed: u64,
+    /// Failpoints that it needs besides its own.
+    besides: &'static str,
+}
+
+const fn mutant(name: &'static str, fault: &'static str) -> Mutant {
+    Mutant { name, fault, seed: 1, besides: "" }
 }
 
 /// All of them.
 pub(crate) const ALL: [Mutant; 11] = [
     // A worker acknowledges a delivery before it has carried it out.
-    Mutant { name: "ack-before-write", fault: "workers-all-killed", seed: 1 },
+    mutant("ack-before-write", "workers-all-killed"),
     // A gate does not wait for the broker to have a command, nor to say that there is no queue.
-    Mutant { name: "confirms-off", fault: "deferred-queues-deleted", seed: 1 },
+    mutant("confirms-off", "deferred-queues-deleted"),
     // A gate does not ask to be told that there is no queue.
-    Mutant { name: "mandatory-off", fault: "deferred-queues-deleted", seed: 1 },
-    // A record's next state is written whatever is there.
-    Mutant { name: "plain-write", fault: "worker-broker-cut", seed: 1 },
+    mutant("mandatory-off", "deferred-queues-deleted"),
+    // A record's next state is written whatever is there. That shows where two workers are at one bucket, which they are as long as
+    // each lane goes its own way.
+    Mutant { besides: "lanes-apart=return", ..mutant("plain-write", "worker-killed") },
     // A read asks one replica.
-    Mutant { name: "read-at-one", fault: "cassandra-cut-off", seed: 1 },
+    mutant("read-at-one", "cassandra-cut-off"),
     // A copy of a command is carried out again.
-    Mutant { name: "receipts-ignored", fault: "worker-frozen", seed: 1 },
+    mutant("receipts-ignored", "worker-frozen"),
     // An operation is said to be closed, and nothing is written.
-    Mutant { name: "closing-ignored", fault: "worker-frozen", seed: 1 },
+    mutant("closing-ignored", "worker-frozen"),
     // The answer is no, and nothing is written.
-    Mutant { name: "rejection-without-receipt", fault: "nothing", seed: 1 },
+    mutant("rejection-without-receipt", "nothing"),
     // The driver sends a conditional batch again.
-    Mutant { name: "cas-retried", fault: "commits-cut-at-the-end", seed: 1 },
+    mutant("cas-retried", "commits-cut-at-the-end"),
     // A gate trusts a session that has ended, and keeps from workers that it was one.
-    Mutant { name: "session-cached", fault: "nothing", seed: 1 },
+    mutant("session-cached", "nothing"),
     // A group is answered before its batch is applied.
-    Mutant { name: "answer-before-commit", fault: "cassandra-frozen", seed: 1 },
+    mutant("answer-before-commit", "cassandra-frozen"),
 ];
 
 impl Mutant {
     /// What the variable `FAILPOINTS` says to make it.
     pub(crate) fn failpoints(&self) -> String {
-        format!("mutant-{}=return", self.name)
+        format!("mutant-{}=return;{}", self.name, self.besides)
     }
 
     /// The fault under which it is caught.
