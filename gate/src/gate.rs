@@ -176,7 +176,7 @@ impl Gate {
         if clock.is_off() { Err(ServiceError::ClockOff(clock)) } else { Ok(()) }
     }
 
-    /// A command that must be carried out within the deadline of requests.
+    /// A command that must be carried out within the deadline of its request.
     pub(crate) fn envelope(
         &self,
         exchange: &Exchange,
@@ -188,7 +188,7 @@ impl Gate {
         Envelope {
             id: identity.id,
             issued,
-            deadline: issued.after(self.settings.request_deadline),
+            deadline: exchange.deadline(issued, self.settings.request_deadline),
             principal,
             trace: Some(exchange.traceparent().to_owned()),
             fingerprint: identity.fingerprint,

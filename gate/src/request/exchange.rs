@@ -3,7 +3,7 @@
 use crate::error::ApiError;
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, request::Parts};
-use messages::{CollectionName, CommandId, Consistency, Envelope, Outcome, UserName};
+use messages::{CollectionName, CommandId, Consistency, Envelope, Outcome, Timestamp, UserName};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -23,6 +23,7 @@ struct Inner {
     traceparent: String,
     caller: OnceLock<UserName>,
     command: OnceLock<Sent>,
+    deadline: OnceLock<Timestamp>,
     outcome: OnceLock<&'static str>,
     queued_micros: AtomicU64,
     worked_micros: AtomicU64,
@@ -47,6 +48,7 @@ impl Exchange {
             traceparent: child_of(header("traceparent")),
             caller: OnceLock::new(),
             command: OnceLock::new(),
+            deadline: OnceLock::new(),
             outcome: OnceLock::new(),
             queued_micros: AtomicU64::new(0),
             worked_micros: AtomicU64::new(0),
@@ -80,6 +82,11 @@ impl Exchange {
     /// The command that the request became; the first, if it became several.
     pub(crate) fn command(&self) -> Option<&Sent> {
         self.0.command.get()
+    }
+
+    /// When its commands must be done, the first and all others: so long after the first of them was given.
+    pub(crate) fn deadline(&self, issued: Timestamp, within: Duration) -> Timestamp {
+        *self.0.deadline.get_or_init(|| issued.after(within))
     }
 
     pub(crate) fn became(&self, envelope: &Envelope) {
@@ -172,6 +179,15 @@ mod tests {
         {
             let child = child_of(bad);
             assert!(is_traceparent(&child) && !child.contains("2f3577b3"), "{child}");
+        }
+    }
+
+    #[test]
+    fn commands_of_one_request_share_its_deadline() {
+        let (exchange, within) = (Exchange::begin(&HeaderMap::new()), Duration::from_secs(10));
+        let first = Timestamp::from_micros(0);
+        for issued in [first, first.after(within / 2), first.after(within)] {
+            assert_eq!(exchange.clone().deadline(issued, within), first.after(within));
         }
     }
 

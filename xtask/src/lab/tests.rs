@@ -78,7 +78,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 30] = [
+const TESTS: [Test; 31] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("databases-saved", databases::saved),
@@ -99,6 +99,7 @@ const TESTS: [Test; 30] = [
     without(2, paused("node-cut", 2, 15, nodes::cut)),
     unnoticed("rolled-out-and-back", upkeep::rolled_out_and_back),
     paused("secrets-rotated", 15, 15, upkeep::secrets_rotated),
+    paused("redis-password-rotated", 15, 15, upkeep::redis_password_rotated),
     paused("certificate-rotated", 5, 5, upkeep::certificate_rotated),
     unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
     paused("brokers-restarted", 15, 15, processes::brokers),

@@ -29,7 +29,7 @@ pub(in crate::routes) async fn replay_letter(
     Ok(private(StatusCode::OK, Json(report)))
 }
 
-/// `POST /v1/dead-letters/replay`: a page of letters, one after the other, for as long as a request may take.
+/// `POST /v1/dead-letters/replay`: a page of letters, one after the other, for half as long as a request may take.
 pub(in crate::routes) async fn replay_letters(
     State(gate): State<Arc<Gate>>,
     caller: Caller,
@@ -46,7 +46,7 @@ pub(in crate::routes) async fn replay_letters(
             Ok(report) => replayed.push(report),
             Err(error) => failed.push(json!({ "id": id.as_str(), "problem": error.problem() })),
         }
-        if letters.peek().is_some() && began.elapsed() > gate.settings.request_deadline {
+        if letters.peek().is_some() && began.elapsed() > gate.settings.request_deadline / 2 {
             next = Some(id);
             break;
         }
@@ -61,7 +61,7 @@ pub(in crate::routes) async fn replay_letters(
 /// Carries a letter's command out, tells what became of it, and takes the letter away.
 async fn replay(gate: &Gate, caller: &Caller, id: RecordId) -> Result<Value, ApiError> {
     let (record, letter) = find(gate, caller, id).await?;
-    let envelope = fresh(gate, letter)?;
+    let envelope = fresh(gate, caller, letter)?;
     let command = envelope.id;
     let outcome = match gate.dispatch(&caller.exchange, envelope).await {
         // It died again: the letter stays.
@@ -77,7 +77,7 @@ async fn replay(gate: &Gate, caller: &Caller, id: RecordId) -> Result<Value, Api
 }
 
 /// The command with a new deadline.
-fn fresh(gate: &Gate, letter: Letter) -> Result<Envelope, RequestError> {
+fn fresh(gate: &Gate, caller: &Caller, letter: Letter) -> Result<Envelope, RequestError> {
     if letter.redacted {
         let detail =
             "its document was taken out, as it held secrets; ask for the change again, and discard it";
@@ -89,7 +89,7 @@ fn fresh(gate: &Gate, letter: Letter) -> Result<Envelope, RequestError> {
         user.session = None;
     }
     let issued = process::now();
-    let deadline = issued.after(gate.settings.request_deadline);
+    let deadline = caller.exchange.deadline(issued, gate.settings.request_deadline);
     Ok(Envelope { issued, deadline, handling: Handling::Replay, ..envelope })
 }
 

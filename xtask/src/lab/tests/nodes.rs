@@ -16,7 +16,7 @@ use crate::lab::{
 };
 
 /// The swarm gives a silent node up, and starts its tasks elsewhere.
-const NOTICED_WITHIN: Duration = Duration::from_mins(2);
+const NOTICED_WITHIN: Duration = Duration::from_mins(1);
 const BACK_WITHIN: Duration = Duration::from_mins(8);
 const KEPT_WITHIN: Duration = Duration::from_secs(30);
 const LOGGED_WITHIN: Duration = Duration::from_secs(10);

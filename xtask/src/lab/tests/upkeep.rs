@@ -46,6 +46,23 @@ pub(super) fn secrets_rotated(lab: &Lab) -> Result<String> {
     Ok("two passwords at RabbitMQ, one at Cassandra, the signing keys".to_owned())
 }
 
+/// Gates, servers and sentinels start again one at a time; a session lives on, and the old password opens nothing.
+pub(super) fn redis_password_rotated(lab: &Lab) -> Result<String> {
+    let (node, before) = (lab.node(1), lab.secret("redis_password")?);
+    let session = Rest::log_in(&node.edge(), &lab.secret("admin_password")?)?;
+    lab.block("rotate-redis-password", &[])?;
+    session.insist(Method::GET, &format!("{}/v1/session", node.edge()), &[], &Value::Null)?;
+    let after = lab.secret("redis_password")?;
+    ensure!(before != after, "the password is what it was");
+    let redis = node.containers("redis-1")?.pop().context("no Redis on this node")?;
+    for (password, opens) in [(&after, true), (&before, false)] {
+        let login = format!("REDISCLI_AUTH={password}");
+        let said = node.docker(&["exec", "--env", &login, &redis, "redis-cli", "ping"])?;
+        ensure!(said.contains("PONG") == opens, "with {password:?}: {said}");
+    }
+    Ok("one session throughout".to_owned())
+}
+
 /// Edges start again one at a time.
 pub(super) fn certificate_rotated(lab: &Lab) -> Result<String> {
     lab.block("rotate-certificate", &[])?;
