@@ -14,7 +14,7 @@ pub(crate) use pending::Calls;
 
 use crate::{BusError, Deferral, Lane};
 use attempt::Report;
-use messages::{Envelope, Outcome, Rejection, Reply, Timestamp};
+use messages::{Envelope, Handling, Outcome, Rejection, Reply, Timestamp};
 use pending::Seat;
 use route::Route;
 use std::{
@@ -82,10 +82,10 @@ pub(crate) async fn call<T: Transport + Sync>(
     transport: &T,
     envelope: Envelope,
 ) -> Result<Reply, BusError> {
-    if let Some(absence) = calls.absence() {
-        return Err(BusError::Unattended(absence));
-    }
     let total = Timestamp::from(SystemTime::now()).until(envelope.deadline);
+    if total.is_zero() {
+        return Err(BusError::Refused("the time of its request is over".to_owned()));
+    }
     let Some(mut call) = Call::begin(calls, transport, &envelope, total)? else {
         return Ok(reused(&envelope));
     };
@@ -125,6 +125,13 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
         let mut passage = transport.passage();
         let sent_by = admit(&passage.borrow_and_update())?;
         let Some(seat) = calls.join(envelope.id, envelope.fingerprint) else { return Ok(None) };
+        // Another call of the same command may have sent it.
+        if envelope.handling != Handling::Deferred
+            && seat.pending().is_certain()
+            && let Some(absence) = calls.absence()
+        {
+            return Err(BusError::Unattended(absence));
+        }
         let (reports, reported) = mpsc::unbounded_channel();
         let began = Instant::now();
         let command = Arc::new(Sealed::new(envelope, began, began + wanted)?);

@@ -145,6 +145,9 @@ pub trait Receiver: Send + Sync + std::fmt::Debug {
     /// is no error: nobody waits for the reply any more.
     async fn reply(&self, reply: Reply) -> Result<(), BusError>;
 
+    /// Whether the delivery is still this worker's; otherwise it comes again, to this one or another.
+    fn is_live(&self) -> bool;
+
     /// Done: the delivery never comes again.
     async fn ack(self: Box<Self>) -> Result<(), BusError>;
 

@@ -11,12 +11,20 @@ use crate::{
 use async_trait::async_trait;
 use messages::{Envelope, Reply};
 use queue::{LocalQueue, Seat};
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use tokio::sync::{mpsc, watch};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::interval,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Commands that one queue holds before it refuses more, as the policies say of the broker's queues.
 const MAX_LENGTH: usize = 100_000;
+const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
 /// A bus for gates and workers of one process.
 #[derive(Debug)]
@@ -26,6 +34,8 @@ pub struct LocalBus {
     passage: watch::Sender<Passage>,
     health: watch::Sender<Health>,
     closing: CancellationToken,
+    /// Consumers of changes and reads.
+    consumers: Arc<Mutex<usize>>,
 }
 
 impl LocalBus {
@@ -50,18 +60,38 @@ impl LocalBus {
             tokio::spawn(closing.clone().run_until_cancelled_owned(Arc::clone(&opened).run()));
             (queue, opened)
         };
+        let consumers = Arc::default();
+        let looking = look(Arc::clone(&consumers), Arc::clone(&calls));
+        tokio::spawn(closing.clone().run_until_cancelled_owned(looking));
         Self {
             queues: Lane::ALL.into_iter().flat_map(Lane::queues).map(open).collect(),
             calls: Arc::clone(&calls),
             passage: watch::Sender::new(Passage::Open(0)),
             health: watch::Sender::new(Health::Up),
             closing,
+            consumers,
         }
     }
 
     fn queues_of(&self, lanes: &[Lane]) -> Vec<Arc<LocalQueue>> {
         let wanted = self.queues.iter().filter(|(queue, _)| lanes.contains(&queue.lane));
         wanted.map(|(_, queue)| Arc::clone(queue)).collect()
+    }
+}
+
+/// One consumer more, or less.
+fn count(consumers: &Mutex<usize>, calls: &Calls, change: impl Fn(usize) -> usize) {
+    let mut consumers = consumers.lock().unwrap_or_else(PoisonError::into_inner);
+    *consumers = change(*consumers);
+    calls.attended(*consumers > 0);
+}
+
+/// Whether anybody consumes, as gates of a broker look for it.
+async fn look(consumers: Arc<Mutex<usize>>, calls: Arc<Calls>) {
+    let mut every = interval(LOOKED_EVERY);
+    loop {
+        every.tick().await;
+        count(&consumers, &calls, |consumers| consumers);
     }
 }
 
@@ -116,10 +146,11 @@ impl Bus for LocalBus {
                 (queue, id)
             })
             .collect();
-        self.calls.attended(true);
+        let works = options.lanes.iter().any(|lane| matches!(lane, Lane::Write | Lane::Read));
+        count(&self.consumers, &self.calls, |consumers| consumers + usize::from(works));
         tokio::spawn({
             let (cancel, calls) = (cancel.clone(), Arc::clone(&self.calls));
-            let queues = self.queues_of(&Lane::ALL);
+            let consumers = Arc::clone(&self.consumers);
             async move {
                 tokio::select! {
                     () = cancel.cancelled() => {}
@@ -128,7 +159,7 @@ impl Bus for LocalBus {
                 for (queue, id) in seats {
                     queue.leave(id);
                 }
-                calls.attended(queues.iter().any(|queue| queue.is_consumed()));
+                count(&consumers, &calls, |consumers| consumers - usize::from(works));
             }
         });
         Ok(Consumer { deliveries, cancel })

@@ -13,7 +13,8 @@ use crate::{
 };
 use bus::{Bus, BusError, Deferral};
 use messages::{
-    Command, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply, operation::ReadOperation,
+    Command, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply, Timestamp,
+    operation::ReadOperation,
 };
 use process::Stopper;
 use std::{
@@ -188,13 +189,18 @@ impl Gate {
         Envelope {
             id: identity.id,
             issued,
-            deadline: exchange.deadline(issued, self.settings.request_deadline),
+            deadline: self.deadline(exchange, issued),
             principal,
             trace: Some(exchange.traceparent().to_owned()),
             fingerprint: identity.fingerprint,
             handling: Handling::Direct,
             command,
         }
+    }
+
+    /// Of a command that is given now, and of all others of its request.
+    pub(crate) fn deadline(&self, exchange: &Exchange, issued: Timestamp) -> Timestamp {
+        exchange.deadline(issued, self.settings.request_deadline)
     }
 
     /// There is no place for one more request.

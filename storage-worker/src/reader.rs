@@ -32,6 +32,9 @@ impl Together for GroupRead {
     type Answer = Result<(Option<Row>, Consistency), Arc<StoreError>>;
 
     async fn run(&self, bucket: BucketId, requests: Vec<RecordId>) -> Vec<Self::Answer> {
+        if let Some(latency) = failpoint::latency("slow-reads") {
+            tokio::time::sleep(latency).await;
+        }
         let ids: Vec<RecordId> = requests.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
         match patiently(|| self.store.load(bucket, &ids, &[], View::Available)).await {
             Ok(rows) => {

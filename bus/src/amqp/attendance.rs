@@ -1,7 +1,7 @@
 //! Looks whether any worker consumes what a gate sends.
 
 use super::link::Link;
-use crate::{Lane, calls::Calls};
+use crate::{Lane, Queue, calls::Calls};
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{interval, timeout};
@@ -15,7 +15,7 @@ const LANES: [Lane; 2] = [Lane::Write, Lane::Read];
 
 /// Looks for as long as the link lasts.
 pub(super) async fn watch(link: Arc<Link>, calls: Arc<Calls>) {
-    let (mut every, mut channel) = (interval(LOOKED_EVERY), None);
+    let (mut every, mut channel, mut refusing) = (interval(LOOKED_EVERY), None, false);
     for shard in (0..u16::MAX).cycle() {
         every.tick().await;
         let open = match channel.take() {
@@ -26,28 +26,31 @@ pub(super) async fn watch(link: Arc<Link>, calls: Arc<Calls>) {
             },
         };
         // A queue that is away closes the channel, and tells nothing either.
-        let Ok(Ok(consumers)) = timeout(ANSWERED_WITHIN, count(&open, shard)).await else { continue };
+        let Ok(Ok(consumed)) = timeout(ANSWERED_WITHIN, is_consumed(&open, shard)).await else { continue };
         channel = Some(open);
-        let before = calls.absence();
-        calls.attended(consumers > 0);
-        match (before, calls.absence()) {
-            (None, Some(absence)) => {
+        calls.attended(consumed);
+        let absence = calls.absence();
+        match absence {
+            Some(absence) if !refusing => {
                 tracing::warn!("no storage worker has consumed for {absence:.0?}: commands are refused");
             }
-            (Some(_), None) => tracing::info!("a storage worker consumes again"),
+            None if refusing => tracing::info!("a storage worker consumes again"),
             _ => {}
         }
+        refusing = absence.is_some();
     }
 }
 
-/// Consumers of one shard of each lane, together.
-async fn count(channel: &Channel, shard: u16) -> lapin::Result<u32> {
+/// Whether the shard of this number has a consumer, in any lane. A queue of reads lives on one node, and is asked only where
+/// that matters.
+async fn is_consumed(channel: &Channel, shard: u16) -> lapin::Result<bool> {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
-    let mut consumers = 0;
     for lane in LANES {
-        let queue = crate::Queue { lane, shard: shard % lane.shards() }.to_string();
-        consumers +=
-            channel.queue_declare(queue.into(), options, FieldTable::default()).await?.consumer_count();
+        let queue = Queue { lane, shard: shard % lane.shards() }.to_string();
+        let queue = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
+        if queue.consumer_count() > 0 {
+            return Ok(true);
+        }
     }
-    Ok(consumers)
+    Ok(false)
 }

@@ -128,6 +128,10 @@ impl Receiver for AmqpReceiver {
         }
     }
 
+    fn is_live(&self) -> bool {
+        self.message.is_live()
+    }
+
     async fn ack(self: Box<Self>) -> Result<(), BusError> {
         self.message.ack().await;
         Ok(())

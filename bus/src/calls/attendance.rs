@@ -5,20 +5,31 @@ use tokio::time::Instant;
 
 /// Workers may be away for so long without a command being refused: it waits for the next one.
 const ABSENCE: Duration = Duration::from_secs(5);
+/// What was seen longer ago tells nothing about now.
+const STALE: Duration = Duration::from_secs(4);
 
-/// Since when no worker has consumed any lane, as far as is known.
+/// Since when no worker has consumed, as far as is known.
 #[derive(Debug, Default)]
-pub(super) struct Attendance(Option<Instant>);
+pub(super) struct Attendance(Option<Absence>);
+
+#[derive(Debug)]
+struct Absence {
+    since: Instant,
+    seen: Instant,
+}
 
 impl Attendance {
     /// Somebody consumes, or nobody does.
     pub(super) fn seen(&mut self, consumed: bool, now: Instant) {
-        self.0 = if consumed { None } else { self.0.or(Some(now)) };
+        let before = self.0.take().filter(|absence| now.duration_since(absence.seen) < STALE);
+        let since = before.map_or(now, |absence| absence.since);
+        self.0 = (!consumed).then_some(Absence { since, seen: now });
     }
 
-    /// For how long nobody has, if that is long.
+    /// For how long nobody has, if that is long, and was seen lately.
     pub(super) fn absence(&self, now: Instant) -> Option<Duration> {
-        self.0.map(|since| now.duration_since(since)).filter(|absence| *absence >= ABSENCE)
+        let lately = self.0.as_ref().filter(|absence| now.duration_since(absence.seen) < STALE);
+        lately.map(|absence| now.duration_since(absence.since)).filter(|absence| *absence >= ABSENCE)
     }
 }
 
@@ -27,14 +38,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_absence_counts_from_when_it_was_first_seen_and_ends_at_once() {
-        let (mut attendance, start) = (Attendance::default(), Instant::now());
+    fn an_absence_is_seen_again_and_again_and_ends_at_once() {
+        let (mut attendance, start, second) = (Attendance::default(), Instant::now(), Duration::from_secs(1));
         assert_eq!(attendance.absence(start + ABSENCE), None, "nothing is known");
-        attendance.seen(false, start);
-        attendance.seen(false, start + ABSENCE / 2);
-        assert_eq!(attendance.absence(start + ABSENCE / 2), None);
+        for look in 0..5 {
+            attendance.seen(false, start + second * look);
+            assert_eq!(attendance.absence(start + second * look), None);
+        }
         assert_eq!(attendance.absence(start + ABSENCE), Some(ABSENCE));
-        attendance.seen(true, start + ABSENCE);
-        assert_eq!(attendance.absence(start + ABSENCE * 2), None);
+        assert_eq!(attendance.absence(start + ABSENCE + STALE), None, "nobody has looked since");
+        attendance.seen(false, start + ABSENCE + STALE);
+        assert_eq!(attendance.absence(start + ABSENCE * 2), None, "it begins anew");
+        attendance.seen(true, start + ABSENCE * 2);
+        attendance.seen(false, start + ABSENCE * 2);
+        assert_eq!(attendance.absence(start + ABSENCE * 2 + second), None);
     }
 }

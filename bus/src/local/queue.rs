@@ -119,11 +119,6 @@ impl LocalQueue {
         id
     }
 
-    /// Whether it has a consumer.
-    pub(super) fn is_consumed(&self) -> bool {
-        !self.lock().seats.is_empty()
-    }
-
     /// Removes a consumer. What it holds stays with it until it is settled.
     pub(super) fn leave(&self, id: u64) {
         let mut state = self.lock();

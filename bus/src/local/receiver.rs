@@ -33,6 +33,10 @@ impl Receiver for LocalReceiver {
         Ok(())
     }
 
+    fn is_live(&self) -> bool {
+        true
+    }
+
     async fn ack(mut self: Box<Self>) -> Result<(), BusError> {
         self.message = None;
         self.queue.acked(self.seat);

@@ -161,6 +161,10 @@ pub(super) fn compare_queues(shipped: &[Policy], actual: Vec<Queue>) -> Vec<Comp
 /// What is wrong with what policies make of a queue, if anything is.
 fn ruled_otherwise(shipped: &[Policy], queue: &Queue) -> Option<String> {
     let policy = shipped.iter().find(|policy| policy.is_for(&queue.name))?;
+    // The node that has it may be away, and has not told then.
+    if queue.effective_policy_definition.is_null() {
+        return None;
+    }
     let found = queue.effective_policy_definition.as_object().filter(|found| !found.is_empty());
     let Some(found) = found else {
         return Some(format!("no policy applies where {} should: run `penstock queue apply`.", policy.name));

@@ -26,9 +26,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a delivery that could not be finished is held before it goes back, and a command before it is tried again.
 const RETURN_AFTER: Duration = Duration::from_millis(500);
-/// How long a change is tried while the store lets it down; then it goes back. The broker counts all returns alike and gives up
-/// what came back too often: so a change bears an outage of hours, in which only its bucket fails. Less than the half hour in
-/// which RabbitMQ wants an ack.
+/// How long a deferred change is tried while the store lets it down; then it goes back. The broker counts all returns alike and
+/// gives up what came back too often: so a change bears an outage of hours, in which only its bucket fails. Less than the half
+/// hour in which RabbitMQ wants an ack. What a client waits for goes back at once, for its time in the queue to run out.
 const HELD_FOR: Duration = Duration::from_secs(20 * 60);
 /// A command that failed for a reason of its own, and came back so often, is given up.
 const GIVE_UP_AFTER_RETURNS: u32 = 5;
@@ -111,12 +111,16 @@ impl Carrier {
     ) -> Option<DeliveryError> {
         let finished = join_all(commands.into_iter().map(async |command| {
             let reply = match command {
-                Delivered::Command(envelope) => self.insist(delivery, *envelope, leaving).await?,
+                Delivered::Command(envelope) => {
+                    let attempt = || execute(&self.executor, delivery.queue, (*envelope).clone());
+                    self.insist(delivery, leaving, attempt).await?
+                }
                 Delivered::Unsupported { id, operation, error } => {
                     tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
                     // What only reads can be read again.
                     let operation = operation.filter(|_| delivery.queue.lane != Lane::Read);
-                    Reply::of(id, close_unsupported(&self.executor, operation).await?)
+                    let attempt = || close_unsupported(&self.executor, operation.clone());
+                    Reply::of(id, self.insist(delivery, leaving, attempt).await?)
                 }
             };
             delivery.receiver.reply(reply).await?;
@@ -131,24 +135,27 @@ impl Carrier {
         if returns >= SPLIT_AFTER_RETURNS { self.suspects.acquire().await.ok() } else { None }
     }
 
-    /// Carries out one command; a change again and again while it is the store's fault that it fails.
-    async fn insist(
+    /// Carries out one command; a deferred one again and again while it is the store's fault that it fails.
+    async fn insist<T, F>(
         &self,
         delivery: &Delivery,
-        envelope: Envelope,
         leaving: &CancellationToken,
-    ) -> Result<Reply, DeliveryError> {
-        let (began, queue) = (Instant::now(), delivery.queue);
+        attempt: impl Fn() -> F,
+    ) -> Result<T, DeliveryError>
+    where
+        F: Future<Output = Result<T, ExecutorError>>,
+    {
+        let began = Instant::now();
         loop {
             let alone = self.suspect(delivery.returns).await;
-            let failed = match execute(&self.executor, queue, envelope.clone()).await {
-                Ok(reply) => return Ok(reply),
+            let failed = match attempt().await {
+                Ok(done) => return Ok(done),
                 Err(failure) => DeliveryError::from(failure),
             };
             drop(alone);
-            // Another worker may as well read, and nobody waits for long.
-            let held = queue.lane != Lane::Read && !failed.is_its_own() && began.elapsed() < HELD_FOR;
-            if !held || timeout(RETURN_AFTER, leaving.cancelled()).await.is_ok() {
+            let held = delivery.queue.lane == Lane::Deferred && began.elapsed() < HELD_FOR;
+            let ours = delivery.receiver.is_live() && !failed.is_its_own();
+            if !(held && ours) || timeout(RETURN_AFTER, leaving.cancelled()).await.is_ok() {
                 return Err(failed);
             }
         }

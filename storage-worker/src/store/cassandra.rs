@@ -152,9 +152,6 @@ impl Store for CassandraStore {
         if records.is_empty() && receipts.is_empty() {
             return Ok(Rows::default());
         }
-        if let Some(latency) = failpoint::latency("store-latency") {
-            tokio::time::sleep(latency).await;
-        }
         if receipts.is_empty() || failpoint::is_set("mutant-receipts-ignored") {
             let ids: Vec<&str> = records.iter().map(RecordId::as_str).collect();
             return self.read(bucket, &self.statements.records, (collection, number, ids), view).await;

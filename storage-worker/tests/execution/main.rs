@@ -62,7 +62,7 @@ promises! {
     }
     leaving {
         a_worker_whose_store_fails_leaves_its_shards_to_others
-        a_change_that_the_store_lets_down_is_not_returned
+        a_deferred_change_that_the_store_lets_down_is_not_returned
     }
     dead {
         a_command_that_cannot_be_carried_out_dies_alone

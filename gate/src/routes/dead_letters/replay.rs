@@ -89,7 +89,7 @@ fn fresh(gate: &Gate, caller: &Caller, letter: Letter) -> Result<Envelope, Reque
         user.session = None;
     }
     let issued = process::now();
-    let deadline = caller.exchange.deadline(issued, gate.settings.request_deadline);
+    let deadline = gate.deadline(&caller.exchange, issued);
     Ok(Envelope { issued, deadline, handling: Handling::Replay, ..envelope })
 }
 

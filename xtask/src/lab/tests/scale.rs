@@ -11,9 +11,9 @@ use crate::lab::{load::Load, node::Node};
 /// one worker not to keep anybody waiting beyond the deadline.
 const MANY: usize = 40;
 const MEASURED: Duration = Duration::from_secs(30);
-/// What makes a worker wait for the database, and not for a processor, of which all machines here share two: each look at the store
+/// What makes a worker wait for the database, and not for a processor, of which all machines here share two: each look for records
 /// takes so many milliseconds longer, and of each of the four queues of reads a worker takes one at a time.
-const SLOW_STORE: [&str; 2] = ["FAILPOINTS=store-latency=return(100)", "PREFETCH=1"];
+const SLOW_STORE: [&str; 2] = ["FAILPOINTS=slow-reads=return(200)", "PREFETCH=1"];
 
 /// 1, 4, 2.
 pub(super) fn workers(lab: &Lab) -> Result<String> {
