@@ -11,6 +11,9 @@ use storage_worker::{
     policies, readiness,
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let options = Options::parse();
     if let Some(Action::Healthcheck) = options.action {

@@ -296,11 +296,11 @@ pub(crate) fn together<N: Send>(nodes: &mut [N], act: impl Fn(&mut N) -> Result<
     })
 }
 
-/// From `/proc` (proc(5)); a process that is gone holds nothing.
+/// From `/proc` (proc(5)): the most memory that it ever had, and what it holds now. A process that is gone holds nothing.
 fn usage(process: String, pid: u32) -> Usage {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = resident.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = most.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     Usage { process, memory: kilobytes.unwrap_or_default() * 1024, descriptors }
 }

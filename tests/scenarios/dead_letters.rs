@@ -117,13 +117,19 @@ async fn edit(service: &Service, address: &str) {
 async fn what_nobody_can_read_becomes_a_letter_and_is_discarded(stage: Stage) {
     let cluster = Cluster::start(&stage, Ground::shared());
     let service = cluster.service().await;
-    let message = json!({
-        "properties": {"delivery_mode": 2}, "routing_key": "penstock.write.3", "payload": "not even JSON",
-        "payload_encoding": "string",
-    });
     let Ground { broker, vhost, .. } = &cluster.ground;
-    broker.post(&format!("/api/exchanges/{vhost}/amq.default/publish"), &message).unwrap();
+    let publish = |payload: &str| {
+        let message = json!({
+            "properties": {"delivery_mode": 2}, "routing_key": "penstock.write.3", "payload": payload,
+            "payload_encoding": "string",
+        });
+        broker.post(&format!("/api/exchanges/{vhost}/amq.default/publish"), &message).unwrap();
+    };
+    publish("not even JSON");
     let letter = wait_for_letter(&service).await;
+    // They come whole, whatever is asked for.
+    let asked = service.admin().get("/v1/dead-letters?fields=reason").await.is(200).json();
+    assert_eq!(asked["dead_letters"], json!([letter]));
     assert_eq!((&letter["reason"], &letter["body"]), (&json!("unreadable"), &json!("not even JSON")));
     assert_eq!(letter["queue"], "penstock.write.3");
     let address = format!("/v1/dead-letters/{}", letter["id"].as_str().unwrap());
@@ -131,7 +137,25 @@ async fn what_nobody_can_read_becomes_a_letter_and_is_discarded(stage: Stage) {
     replay.problem(409, "not-replayable", "not_executed");
     let all = service.admin().post("/v1/dead-letters/replay").await.is(200).json();
     assert_eq!((&all["replayed"], &all["failed"][0]["id"]), (&json!([]), &letter["id"]), "{all}");
-    service.admin().delete(&address).await.is(204);
+    publish("nor is this");
+    let end = Instant::now() + FOUND_WITHIN;
+    while letters(&service.admin()).await.len() < 2 {
+        assert!(Instant::now() < end, "no second letter");
+    }
+    // One a page, until there are no more.
+    let (mut failed, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = format!("/v1/dead-letters/replay?limit=1{cursor}");
+        let page = service.admin().post(&path).await.is(200).json();
+        failed.extend(page["failed"].as_array().unwrap().iter().map(|one| one["id"].clone()));
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    assert!(failed.contains(&letter["id"]) && failed[0] != failed[1], "{failed:?}");
+    for id in failed {
+        service.admin().delete(&format!("/v1/dead-letters/{}", id.as_str().unwrap())).await.is(204);
+    }
     service.admin_at(1).get(&address).await.problem(404, "dead-letter-not-found", "not_executed");
     cluster.ground.assert_drained();
 }

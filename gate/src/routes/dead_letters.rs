@@ -39,7 +39,7 @@ pub(super) async fn list_letters(
 ) -> Result<Response, ApiError> {
     caller.must_be_operator()?;
     let system = CollectionName::dead_letters();
-    let page = Page::parse(&uri, &gate, &system)?;
+    let page = Page::parse(&uri, &gate, &system)?.whole();
     let listed = record_list::list(&gate, &caller, &system, page).await?;
     record_list::answer("dead_letters", &gate, &system, &listed, |listed| Shown::of(&listed.record))
 }

@@ -18,7 +18,7 @@ pub(crate) struct Slowest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) process: String,
-    /// Resident memory, in bytes.
+    /// Resident memory at its peak, in bytes.
     pub(crate) memory: u64,
     pub(crate) descriptors: usize,
 }
