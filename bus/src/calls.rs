@@ -2,7 +2,7 @@
 //! [`Transport`].
 
 mod attempt;
-mod attendance;
+pub(crate) mod attendance;
 mod clock;
 mod pace;
 mod pending;

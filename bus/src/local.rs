@@ -6,7 +6,10 @@ mod receiver;
 
 use crate::{
     Bus, BusError, Clock, ConsumeOptions, Consumer, Deferral, Health, Lane, Queue,
-    calls::{self, Attempt, Calls, Passage, Transport},
+    calls::{
+        self, Attempt, Calls, Passage, Transport,
+        attendance::{LANES, LOOKED_EVERY},
+    },
 };
 use async_trait::async_trait;
 use messages::{Envelope, Reply};
@@ -24,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Commands that one queue holds before it refuses more, as the policies say of the broker's queues.
 const MAX_LENGTH: usize = 100_000;
-const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
 /// A bus for gates and workers of one process.
 #[derive(Debug)]
@@ -146,7 +148,7 @@ impl Bus for LocalBus {
                 (queue, id)
             })
             .collect();
-        let works = options.lanes.iter().any(|lane| matches!(lane, Lane::Write | Lane::Read));
+        let works = options.lanes.iter().any(|lane| LANES.contains(lane));
         count(&self.consumers, &self.calls, |consumers| consumers + usize::from(works));
         tokio::spawn({
             let (cancel, calls) = (cancel.clone(), Arc::clone(&self.calls));

@@ -63,7 +63,7 @@ impl Executor {
     }
 
     /// Carries out one command. Doing so again, after an error or not, has no second effect.
-    pub async fn execute(&self, envelope: Envelope) -> Result<Answered, ExecutorError> {
+    pub async fn execute(&self, envelope: &Envelope) -> Result<Answered, ExecutorError> {
         // What leaves a receipt of its own is judged where that is looked for: what was done is told nevertheless.
         let leaves_none =
             envelope.command.is_read() || matches!(envelope.command, Command::CloseOperation(_));
@@ -77,16 +77,16 @@ impl Executor {
             }
             let outcome = match found {
                 Some(collection) if envelope.command.is_read() => {
-                    let answered = self.read(&envelope, &collection).await?;
+                    let answered = self.read(envelope, &collection).await?;
                     return Ok(Answered { consistency: answered.consistency.max(consistency), ..answered });
                 }
-                Some(collection) => self.commit(&envelope, collection).await?,
+                Some(collection) => self.commit(envelope, collection).await?,
                 None if envelope.command.is_read() => {
                     let collection = envelope.command.collection().clone();
                     let outcome = Outcome::Rejected(Rejection::CollectionNotFound { collection });
                     return Ok(Answered { outcome, consistency });
                 }
-                None => self.reject_in_place(&envelope).await?,
+                None => self.reject_in_place(envelope).await?,
             };
             // Nothing was written but on conditions that a majority has judged.
             if let Some(outcome) = outcome {

@@ -130,7 +130,7 @@ async fn write(executor: &Executor, id: CommandId, letter: Letter) -> Result<(),
         handling: Handling::Direct,
         command: Command::CreateRecord(CreateRecord { collection: CollectionName::dead_letters(), document }),
     };
-    match executor.execute(envelope).await?.outcome {
+    match executor.execute(&envelope).await?.outcome {
         Outcome::RecordCreated(_) => Ok(()),
         other => Err(StoreError::Unavailable(format!("the dead letter {id} was not kept: {other:?}")).into()),
     }

@@ -1,19 +1,21 @@
 //! Looks whether any worker consumes what a gate sends.
 
 use super::link::Link;
-use crate::{Lane, Queue, calls::Calls};
+use crate::{
+    Queue,
+    calls::{
+        Calls,
+        attendance::{LANES, LOOKED_EVERY},
+    },
+};
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{interval, timeout};
 
-/// One shard of each lane is looked at so often, each time the next one.
-const LOOKED_EVERY: Duration = Duration::from_secs(1);
 /// A queue that does not answer within this tells nothing.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
-/// Those that workers leave when they can do nothing at all.
-const LANES: [Lane; 2] = [Lane::Write, Lane::Read];
 
-/// Looks for as long as the link lasts.
+/// Looks for as long as the link lasts: at one shard of each lane, each time the next one.
 pub(super) async fn watch(link: Arc<Link>, calls: Arc<Calls>) {
     let (mut every, mut channel, mut refusing) = (interval(LOOKED_EVERY), None, false);
     for shard in (0..u16::MAX).cycle() {

@@ -1,8 +1,13 @@
 //! Whether anybody takes what is sent.
 
+use crate::Lane;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How often a bus looks.
+pub(crate) const LOOKED_EVERY: Duration = Duration::from_secs(1);
+/// Those that workers leave when they can do nothing at all.
+pub(crate) const LANES: [Lane; 2] = [Lane::Write, Lane::Read];
 /// Workers may be away for so long without a command being refused: it waits for the next one.
 const ABSENCE: Duration = Duration::from_secs(5);
 /// What was seen longer ago tells nothing about now.
@@ -21,15 +26,18 @@ struct Absence {
 impl Attendance {
     /// Somebody consumes, or nobody does.
     pub(super) fn seen(&mut self, consumed: bool, now: Instant) {
-        let before = self.0.take().filter(|absence| now.duration_since(absence.seen) < STALE);
-        let since = before.map_or(now, |absence| absence.since);
+        let since = self.lately(now).map_or(now, |absence| absence.since);
         self.0 = (!consumed).then_some(Absence { since, seen: now });
     }
 
     /// For how long nobody has, if that is long, and was seen lately.
     pub(super) fn absence(&self, now: Instant) -> Option<Duration> {
-        let lately = self.0.as_ref().filter(|absence| now.duration_since(absence.seen) < STALE);
-        lately.map(|absence| now.duration_since(absence.since)).filter(|absence| *absence >= ABSENCE)
+        let absence = self.lately(now).map(|absence| now.duration_since(absence.since));
+        absence.filter(|absence| *absence >= ABSENCE)
+    }
+
+    fn lately(&self, now: Instant) -> Option<&Absence> {
+        self.0.as_ref().filter(|absence| now.duration_since(absence.seen) < STALE)
     }
 }
 

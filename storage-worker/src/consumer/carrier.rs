@@ -112,7 +112,7 @@ impl Carrier {
         let finished = join_all(commands.into_iter().map(async |command| {
             let reply = match command {
                 Delivered::Command(envelope) => {
-                    let attempt = || execute(&self.executor, delivery.queue, (*envelope).clone());
+                    let attempt = || execute(&self.executor, delivery.queue, &envelope);
                     self.insist(delivery, leaving, attempt).await?
                 }
                 Delivered::Unsupported { id, operation, error } => {
@@ -162,7 +162,7 @@ impl Carrier {
     }
 }
 
-async fn execute(executor: &Executor, queue: Queue, envelope: Envelope) -> Result<Reply, ExecutorError> {
+async fn execute(executor: &Executor, queue: Queue, envelope: &Envelope) -> Result<Reply, ExecutorError> {
     let (id, trace) = (envelope.id, envelope.trace_id().map(str::to_owned));
     let (name, collection) = (envelope.command.name(), envelope.command.collection().clone());
     let (began, queued) = (Instant::now(), envelope.issued.until(now()));
@@ -230,5 +230,5 @@ pub(crate) async fn close(
         handling: Handling::Direct,
         command: Command::CloseOperation(CloseOperation { operation, closing }),
     };
-    Ok(executor.execute(envelope).await?.outcome)
+    Ok(executor.execute(&envelope).await?.outcome)
 }

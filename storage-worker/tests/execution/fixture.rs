@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     pub(crate) async fn run(&self, envelope: &Envelope) -> Outcome {
-        self.executor.execute(envelope.clone()).await.unwrap().outcome
+        self.executor.execute(envelope).await.unwrap().outcome
     }
 
     pub(crate) fn replace(&self, record: &str, text: &str) -> Envelope {

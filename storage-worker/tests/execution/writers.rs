@@ -29,7 +29,7 @@ pub(crate) async fn two_workers_on_one_bucket_lose_nothing(store: Arc<dyn Store>
     let commands: Vec<_> = (0..100).map(|n| fixture.replace("contended", &n.to_string())).collect();
     let running = commands.iter().enumerate().map(|(n, command)| {
         let executor = if n % 2 == 0 { &fixture.executor } else { &second };
-        executor.execute(command.clone())
+        executor.execute(command)
     });
     let outcomes = join_all(running).await;
     let versions: BTreeSet<i64> =

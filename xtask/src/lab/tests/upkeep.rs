@@ -55,13 +55,13 @@ pub(super) fn redis_password_rotated(lab: &Lab) -> Result<String> {
     let after = lab.secret("redis_password")?;
     ensure!(before != after, "the password is what it was");
     let sentinel = node.containers("sentinel-1")?.pop().context("no sentinel on this node")?;
-    for (server, (password, opens)) in ["redis-1", "redis-2", "redis-3"]
-        .into_iter()
-        .flat_map(|server| [(&after, true), (&before, false)].map(|password| (server, password)))
-    {
+    for (password, opens) in [(&after, true), (&before, false)] {
         let login = format!("REDISCLI_AUTH={password}");
-        let said = node.docker(&["exec", "--env", &login, &sentinel, "redis-cli", "-h", server, "ping"])?;
-        ensure!(said.contains("PONG") == opens, "{server} with {password:?}: {said}");
+        for server in ["redis-1", "redis-2", "redis-3"] {
+            let said =
+                node.docker(&["exec", "--env", &login, &sentinel, "redis-cli", "-h", server, "ping"])?;
+            ensure!(said.contains("PONG") == opens, "{server} with {password:?}: {said}");
+        }
     }
     Ok("one session throughout".to_owned())
 }
