@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use bus::{Bus, LocalBus};
+use bus::{Bus, ConsumeOptions, Lane, LocalBus};
 use gate::{Backends, EmbeddedSessions, Lifetimes, Sessions, Settings, SigningKeys};
-use messages::{Role, Standing, principal::User};
+use messages::{
+    Command, Delivered, Envelope, Outcome, Rejection, Reply, Role, Standing, Timing, principal::User,
+};
 use process::Stopper;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -60,6 +62,24 @@ impl Gate {
     fn create(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
         let request = self.request(&Method::POST, "/v1/collections/orders/records");
         request.header("content-type", "application/json").body(body)
+    }
+
+    /// Takes every command, and replies to it or not.
+    async fn work(&self, answer: impl Fn(&Envelope) -> Option<Reply> + Send + 'static) -> JoinHandle<()> {
+        let lanes = vec![Lane::Write, Lane::Read, Lane::Deferred];
+        let options = ConsumeOptions { worker: "worker".to_owned(), lanes, prefetch: 10 };
+        let mut consumer = self.bus.consume(options).await.unwrap();
+        tokio::spawn(async move {
+            while let Some(delivery) = consumer.deliveries.recv().await {
+                for command in &delivery.commands {
+                    let Delivered::Command(envelope) = command else { panic!("{command:?}") };
+                    if let Some(reply) = answer(envelope) {
+                        delivery.receiver.reply(reply).await.unwrap();
+                    }
+                }
+                delivery.receiver.ack().await.unwrap();
+            }
+        })
     }
 
     async fn stop(self) {
@@ -274,6 +294,49 @@ async fn with_nobody_at_the_other_end_the_truth_is_told() {
     );
     assert_eq!(ready["dependencies"]["sessions"]["ok"], true);
     gate.stop().await;
+}
+
+/// A dead command may be replayed, and one of an ended session be sent again by another: what such a receipt says was said
+/// of what came before.
+#[tokio::test]
+async fn the_receipt_of_an_earlier_attempt_settles_nothing_of_this_one() {
+    for (receipt, status, kind, outcome) in [
+        (Rejection::Dead, 504, "outcome-unknown", "unknown"),
+        (Rejection::SessionRevoked, 504, "outcome-unknown", "unknown"),
+        (Rejection::Expired, 503, "expired", "not_executed"),
+    ] {
+        let gate = Gate::start(quick()).await;
+        let worker = gate
+            .work(move |envelope| {
+                let asked = matches!(envelope.command, Command::ReadOperation(_));
+                asked.then(|| Reply::of(envelope.id, Outcome::Rejected(receipt.clone())))
+            })
+            .await;
+        problem(gate.create("{}"), status, kind, outcome).await;
+        gate.stop().await;
+        worker.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_gate_whose_clock_is_off_takes_nothing_also_not_for_later() {
+    let gate = Gate::start(quick()).await;
+    let worker = gate
+        .work(|envelope| {
+            let timing =
+                Timing { done: envelope.issued.after(Duration::from_secs(3600)), queued: 0, worked: 0 };
+            Some(Reply {
+                timing: Some(timing),
+                ..Reply::of(envelope.id, Outcome::Rejected(Rejection::Expired))
+            })
+        })
+        .await;
+    gate.bus.clock().wait_for(|clock| clock.is_off()).await.unwrap();
+    for prefer in ["return=representation", "respond-async", "respond-async, wait=1"] {
+        problem(gate.create("{}").header("prefer", prefer), 503, "clock-off", "not_executed").await;
+    }
+    gate.stop().await;
+    worker.abort();
 }
 
 #[tokio::test]
