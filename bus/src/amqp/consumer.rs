@@ -1,10 +1,12 @@
 //! Deliveries of a worker.
 
+mod idle;
 mod shard;
 
 use super::{outbox::Outbox, receiver::Returns, supervisor::Links};
 use crate::{BusError, ConsumeOptions, Consumer, Delivery, Lane, Queue};
 use futures_util::future::join_all;
+pub(super) use idle::Hold;
 use shard::Shard;
 use std::time::Duration;
 use tokio::{

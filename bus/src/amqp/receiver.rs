@@ -1,6 +1,6 @@
 //! The way back of one delivery.
 
-use super::{outbox::Outbox, rescue, supervisor::Links};
+use super::{consumer::Hold, outbox::Outbox, rescue, supervisor::Links};
 use crate::{BusError, Receiver};
 use async_trait::async_trait;
 use lapin::{
@@ -25,6 +25,7 @@ pub(super) struct Unsettled {
 pub(super) struct Way {
     acker: Acker,
     _channel: Channel,
+    _hold: Hold,
     lost: CancellationToken,
 }
 
@@ -45,8 +46,8 @@ pub(super) struct AmqpReceiver {
 
 impl Way {
     /// Of a message that came by a channel of a link.
-    pub(super) fn new(acker: Acker, channel: Channel, lost: CancellationToken) -> Self {
-        Self { acker, _channel: channel, lost }
+    pub(super) fn new(acker: Acker, channel: Channel, lost: CancellationToken, hold: Hold) -> Self {
+        Self { acker, _channel: channel, _hold: hold, lost }
     }
 
     fn is_open(&self) -> bool {

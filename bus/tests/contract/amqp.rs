@@ -11,10 +11,12 @@ use lapin::{
     types::FieldTable,
 };
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 use testbed::Proxy;
+use tokio::time::timeout;
 
 async fn channel(vhost: &Vhost) -> (Connection, Channel) {
     let connection = Connection::connect(&vhost.url, ConnectionProperties::default()).await.unwrap();
@@ -54,24 +56,44 @@ async fn a_read_whose_queue_is_missing_is_answered_by_a_sibling() {
     assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
 }
 
+/// The other consumer cannot tell an active one that is busy from a broker that has lost track: it consumes anew, and the busy
+/// one keeps what it holds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_waits_for_the_active_worker_although_another_has_room() {
+async fn a_write_waits_for_the_active_worker_and_who_is_passed_over_consumes_anew() {
     let vhost = Vhost::create().await;
     let gate = connect(&vhost.url, "gate").await;
     let (one, two) = (connect(&vhost.url, "one").await, connect(&vhost.url, "two").await);
     let mut one = consume(&*one, "one", &[Lane::Write], 1).await;
     let mut two = consume(&*two, "two", &[Lane::Write], 1).await;
     let queue = Queue { lane: Lane::Write, shard: 6 };
-    let first = call(&gate, to(queue, || write(LONG)));
+    let first = call(&gate, to(queue, || write(LONG * 6)));
     let (held, mut active, mut other) = tokio::select! {
         held = next(&mut one) => (held, one, two),
         held = next(&mut two) => (held, two, one),
     };
-    let second = call(&gate, to(queue, || write(LONG)));
+    let second = call(&gate, to(queue, || write(LONG * 6)));
     let (_connection, channel) = channel(&vhost).await;
     while waiting_in(&channel, queue).await == 0 {
         assert!(other.deliveries.try_recv().is_err(), "two workers hold deliveries of one shard");
     }
+    // The broker tells of consumers with a delay. When one has been replaced twice, the other has had its time.
+    let gone: Vec<_> = timeout(LONG * 6, async {
+        let mut seen = BTreeSet::new();
+        loop {
+            let now = vhost.consumers_of(queue).await;
+            let gone: Vec<_> = seen.difference(&now).cloned().collect();
+            if gone.len() > 1 {
+                break gone;
+            }
+            seen.extend(now);
+        }
+    })
+    .await
+    .unwrap();
+    let worker = |tag: &str| tag.split(' ').next().unwrap().to_owned();
+    assert_eq!(worker(&gone[0]), worker(&gone[1]), "a consumer that holds something was replaced");
+    assert!(held.receiver.is_live(), "a consumer that holds something was replaced");
+    assert!(other.deliveries.try_recv().is_err(), "two workers hold deliveries of one shard");
     answer(held).await;
     within(first).await.unwrap().unwrap();
     let delivery = tokio::select! {

@@ -1,7 +1,7 @@
 //! What a test stands on.
 
-use bus::{AmqpBus, AmqpConfig, Bus, ConsumeOptions, Consumer, Delivery, Health, Lane, LocalBus};
-use std::{future::Future, sync::Arc, time::Duration};
+use bus::{AmqpBus, AmqpConfig, Bus, ConsumeOptions, Consumer, Delivery, Health, Lane, LocalBus, Queue};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 use testbed::Broker;
 use uuid::Uuid;
 
@@ -106,6 +106,15 @@ impl Vhost {
     /// The names of its queues. Blocks.
     pub(crate) fn queues(&self) -> Vec<String> {
         self.broker.queues(&self.name).unwrap().into_iter().map(|queue| queue.name).collect()
+    }
+
+    /// The tags of a queue's consumers, which begin with the worker's name.
+    pub(crate) async fn consumers_of(&self, queue: Queue) -> BTreeSet<String> {
+        let (broker, path) = (self.broker.clone(), format!("/api/consumers/{}", self.name));
+        let listed = blocking(move || broker.get(&path).unwrap()).await;
+        let of_queue =
+            listed.as_array().unwrap().iter().filter(|one| one["queue"]["name"] == queue.to_string());
+        of_queue.map(|one| one["consumer_tag"].as_str().unwrap().to_owned()).collect()
     }
 
     async fn wait_until_empty(&self) {

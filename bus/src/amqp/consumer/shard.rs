@@ -1,6 +1,9 @@
 //! One queue of a consumer.
 
-use super::Consumption;
+use super::{
+    Consumption,
+    idle::{self, Age, Held},
+};
 use crate::{
     Delivery, Lane, Queue,
     amqp::{
@@ -22,6 +25,7 @@ use messages::delivery;
 use std::time::Duration;
 use tokio::{
     sync::oneshot,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
@@ -37,12 +41,14 @@ pub(super) struct Shard {
     tried: Option<oneshot::Sender<()>>,
     /// What is known to be wrong, so that it is logged once.
     fault: Option<String>,
+    /// Consumers in a row that something waited for and nothing came to.
+    passed_over: u32,
 }
 
 impl Shard {
     /// Tells when it delivers for the first time, or cannot because of its own queue alone.
     pub(super) fn new(queue: Queue, consumption: Consumption, tried: oneshot::Sender<()>) -> Self {
-        Self { queue, consumption, tried: Some(tried), fault: None }
+        Self { queue, consumption, tried: Some(tried), fault: None, passed_over: 0 }
     }
 
     /// Consumes until cancelled; what breaks is mended.
@@ -105,12 +111,17 @@ impl Shard {
     async fn consume(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
         let channel = link.consuming_channel().await?;
         let Ok(begun) = timeout(ANSWERED_WITHIN, self.begin(link, &channel)).await else {
-            let lost = link.lost.clone();
-            let closing = async move { channel.close(200, "no answer in time".into()).await };
-            self.consumption.tasks.spawn(lost.run_until_cancelled_owned(closing));
+            drop(self.close(link, channel, "no answer in time"));
             return Err(LinkError::Silent);
         };
         Ok((channel, begun?))
+    }
+
+    /// What was delivered by it and is not settled returns to the queue.
+    fn close(&self, link: &Link, channel: Channel, why: &'static str) -> JoinHandle<()> {
+        let closing = async move { drop(channel.close(200, why.into()).await) };
+        let until_lost = link.lost.clone().run_until_cancelled_owned(closing);
+        self.consumption.tasks.spawn(async move { _ = until_lost.await })
     }
 
     /// A queue that takes commands is bound before it is consumed: it may have been declared by one who got no further.
@@ -128,16 +139,29 @@ impl Shard {
         channel.basic_consume(queue, tag, options, arguments).await
     }
 
-    /// Hands out what comes, until the consumer ends or is cancelled.
-    async fn forward(&self, link: &Link, channel: &Channel, mut consumer: lapin::Consumer) {
+    /// Hands out what comes, until the consumer ends, is cancelled, or should be another one.
+    async fn forward(&mut self, link: &Link, channel: &Channel, mut consumer: lapin::Consumer) {
+        let held = Held::default();
         loop {
             tokio::select! {
                 biased;
                 () = self.consumption.cancel.cancelled() => break,
                 message = consumer.next() => match message {
-                    Some(Ok(message)) => self.deliver(link, channel, message).await,
+                    Some(Ok(message)) => {
+                        self.passed_over = 0;
+                        self.deliver(link, channel, message, &held).await;
+                    }
                     Some(Err(_)) | None => return,
                 },
+                age = idle::ends(self.queue, channel, &held, self.passed_over) => {
+                    if age == Age::PassedOver {
+                        tracing::info!(queue.name = %self.queue, "messages wait, and none comes: consuming anew");
+                        self.passed_over += 1;
+                    }
+                    let closed = self.close(link, channel.clone(), "to consume anew");
+                    _ = timeout(ANSWERED_WITHIN, closed).await;
+                    return;
+                }
             }
         }
         if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_err() {
@@ -145,16 +169,16 @@ impl Shard {
         }
         // What came in between nobody has seen: dropped, it returns to the queue.
         while let Some(Ok(message)) = link.lost.run_until_cancelled(consumer.next()).await.flatten() {
-            drop(self.unsettled(link, channel, &message));
+            drop(self.unsettled(link, channel, &message, &held));
         }
     }
 
-    async fn deliver(&self, link: &Link, channel: &Channel, message: lapin::message::Delivery) {
+    async fn deliver(&self, link: &Link, channel: &Channel, message: lapin::message::Delivery, held: &Held) {
         link.heard.count();
         if failpoint::is_set("mutant-ack-before-write") {
             let _ = message.acker.ack(BasicAckOptions::default()).await;
         }
-        let unsettled = self.unsettled(link, channel, &message);
+        let unsettled = self.unsettled(link, channel, &message, held);
         let returns = death::returns(&message);
         let links = self.consumption.wires.links.clone();
         let delivered = Delivered::new(self.queue, returns, message);
@@ -194,8 +218,14 @@ impl Shard {
         self.consumption.tasks.spawn(closing.run_until_cancelled_owned(rescue));
     }
 
-    fn unsettled(&self, link: &Link, channel: &Channel, message: &lapin::message::Delivery) -> Unsettled {
-        let way = Way::new(message.acker.clone(), channel.clone(), link.lost.clone());
+    fn unsettled(
+        &self,
+        link: &Link,
+        channel: &Channel,
+        message: &lapin::message::Delivery,
+        held: &Held,
+    ) -> Unsettled {
+        let way = Way::new(message.acker.clone(), channel.clone(), link.lost.clone(), held.one_more());
         Unsettled::new(way, self.consumption.wires.returns.clone())
     }
 }
