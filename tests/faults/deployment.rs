@@ -16,7 +16,10 @@ use std::{
     fs,
     net::SocketAddr,
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -44,11 +47,13 @@ pub(crate) struct Deployment {
     pub(crate) wires: Wires,
     pub(crate) services: Services,
     pub(crate) addresses: Vec<SocketAddr>,
-    /// Gates whose clients may wait longer: a fault stopped or silenced them.
-    pub(crate) excused: Vec<usize>,
+    /// Gates whose clients may wait longer: a fault has stopped them.
+    pub(crate) excused: Arc<[AtomicBool]>,
     /// Whether clients are to leave the machine to a node that starts.
     pub(crate) calm: watch::Sender<bool>,
     pub(crate) stage: Stage,
+    /// What processes held, whenever it was noted.
+    pub(crate) usages: Vec<Usage>,
     /// What each worker, and each gate, is started with besides its configuration, next time.
     armed: Vec<Armed>,
     _ports: Vec<Port>,
@@ -96,9 +101,10 @@ impl Deployment {
             wires,
             services,
             addresses,
-            excused: Vec::new(),
+            excused: (0..GATES).map(|_| AtomicBool::new(false)).collect(),
             calm: watch::Sender::new(false),
             stage,
+            usages: Vec::new(),
             armed,
             _ports: ports,
         };
@@ -111,21 +117,32 @@ impl Deployment {
         Database { node: self.services.cassandra[0].address().to_string(), keyspace: KEYSPACE.to_owned() }
     }
 
-    /// Starts nodes of Cassandra while clients ask little: they have a host each elsewhere, and share two cores here.
-    pub(crate) fn start_calmly(&mut self, start: impl FnOnce(&mut Services) -> Result<()>) -> Result<()> {
-        self.calm.send_replace(true);
-        let started = start(&mut self.services);
-        self.calm.send_replace(false);
+    /// Starts processes, or sees them come back, while clients ask little: they have a host each elsewhere, and share two
+    /// cores here.
+    pub(crate) fn calmly<T>(&mut self, start: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = self.calm.send_replace(true);
+        let started = start(self);
+        self.calm.send_replace(before);
         started
     }
 
-    /// What gates and workers hold now.
-    pub(crate) fn usages(&self) -> Vec<Usage> {
-        let named = |name: &str, servers: &[Server]| -> Vec<Usage> {
+    /// A gate cannot answer, until whoever asked it before has been served again.
+    pub(crate) fn excuse(&self, gate: usize) {
+        self.excused[gate].store(true, Ordering::Relaxed);
+    }
+
+    /// Every client has been served.
+    pub(crate) fn excuse_none(&self) {
+        self.excused.iter().for_each(|gate| gate.store(false, Ordering::Relaxed));
+    }
+
+    /// Notes what gates and workers hold now.
+    pub(crate) fn note_usages(&mut self) {
+        for (name, servers) in [("gate", &self.gates), ("worker", &self.workers)] {
             let used = servers.iter().enumerate();
-            used.map(|(number, server)| usage(format!("{name} {number}"), server.pid())).collect()
-        };
-        [named("gate", &self.gates), named("worker", &self.workers)].concat()
+            let used = used.map(|(number, server)| usage(format!("{name} {number}"), server.pid()));
+            self.usages.extend(used);
+        }
     }
 
     /// Queues of commands, or of dead letters, that matter and hold messages.
@@ -204,7 +221,11 @@ impl Deployment {
         let count = variables.len();
         // In front: what failpoints do is at the end.
         self.extra(process, |extra| drop(extra.splice(0..0, variables)));
-        self.workers.iter_mut().chain(&mut self.gates).skip(process).take(1).for_each(Server::restart);
+        self.calmly(|deployment| {
+            let processes = deployment.workers.iter_mut().chain(&mut deployment.gates);
+            processes.skip(process).take(1).for_each(Server::restart);
+            Ok(())
+        })?;
         self.extra(process, |extra| drop(extra.drain(..count)));
         Ok(clock)
     }

@@ -1,4 +1,4 @@
-//! One fault under load, from a fresh collection to the verdict of all checkers.
+//! Faults under load, from a fresh collection to the verdict of all checkers.
 
 mod aftermath;
 mod gathered;
@@ -34,7 +34,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// Receipts without a key live for a quarter of an hour; margin included.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60 - 5);
 
-/// One fault under load.
+/// Faults under load.
 pub(crate) struct Epoch<'a> {
     pub(crate) deployment: &'a mut Deployment,
     pub(crate) runtime: &'a Runtime,
@@ -43,13 +43,17 @@ pub(crate) struct Epoch<'a> {
     pub(crate) name: String,
     /// How many work at the same time.
     pub(crate) clients: usize,
-    /// Acknowledged changes before the fault, and as many after every client has got one again.
+    /// How long each waits between two requests.
+    pub(crate) pace: Option<Duration>,
+    /// Acknowledged changes before the first fault, and as many after the last, when every client has got one again.
     pub(crate) changes: u64,
 }
 
 impl Epoch<'_> {
-    /// Runs the fault, and says what came of it.
-    pub(crate) fn run(self, fault: &Fault) -> Result<Measured> {
+    /// Runs faults one after the other, each when all have recovered from the last, and says what came of them.
+    pub(crate) fn run(mut self, name: &'static str, faults: &[Fault]) -> Result<Measured> {
+        self.deployment.excuse_none();
+        self.deployment.usages.clear();
         let shared = self.open()?;
         // What appears from here on is the new collection's.
         let before = self.deployment.database().partitions()?;
@@ -57,11 +61,8 @@ impl Epoch<'_> {
         let stalls = Stalls::watch();
         let clients = self.start_clients(&shared);
         wait_for_progress(&shared, self.changes).context("before the fault")?;
-        let began = shared.now();
-        self.deployment.excused.clear();
-        fault.run(self.deployment, &mut self.dice.apart(1 << 40)).context("doing it, or undoing it")?;
-        let healed = shared.now();
-        let recovery = wait_for_everybody(&shared, healed);
+        let mut starts = Vec::new();
+        let recovery = self.recover_from_each(faults, &shared, &mut starts)?;
         if recovery.is_some() {
             wait_for_progress(&shared, self.changes).context("after the fault")?;
         }
@@ -70,6 +71,7 @@ impl Epoch<'_> {
         let stalled = stalls.end();
         let mut gathered = Gathered::of(seen);
         self.settle(&shared, &mut gathered);
+        self.deployment.note_usages();
         let listed = self.look_again(&shared, &mut gathered)?;
         self.wait_for_empty_queues()?;
         let after = self.deployment.database().partitions()?;
@@ -77,9 +79,10 @@ impl Epoch<'_> {
         let table = self.deployment.database().read(&after.difference(&before).cloned().collect())?;
         gathered.name_the_nameless(&table);
         let remembered = read_at.saturating_sub(micros(REMEMBERED));
-        let mut violations = self.judge(&gathered, &table, remembered);
+        let mut violations = judge(&gathered, &table, remembered);
         let limit = DEADLINE + GRACE + stalled;
-        violations.extend(bounds::hangs(&gathered.slowest, limit, &self.deployment.excused));
+        violations.extend(bounds::hangs(&gathered.slowest, limit));
+        violations.extend(bounds::growth(&self.deployment.usages));
         violations.extend(check::lists::check(&listed, &table));
         violations.extend(bounds::repeats(self.deployment.wires.batches.take_repeated()));
         violations.extend(self.let_in_with(&ended)?);
@@ -87,23 +90,34 @@ impl Epoch<'_> {
         if recovery.is_none() {
             violations.push(Violation::other(format!("no recovery within {RECOVERS_WITHIN:?}")));
         }
-        Ok(gathered.measure(fault.name, began, recovery, violations))
+        let measured = gathered.measure(name, &starts, recovery, violations);
+        for (fault, pause) in faults.iter().zip(&measured.pauses) {
+            eprintln!("{}: paused for {pause:.1?}", fault.name);
+        }
+        Ok(measured)
     }
 
-    fn judge(&self, gathered: &Gathered, table: &check::rows::Table, remembered: Moment) -> Vec<Violation> {
-        let history = &gathered.history;
-        let mut violations = gathered.violations.clone();
-        violations.extend(gathered.unsettled.iter().map(|one| {
-            Violation::other(format!("not settled by its address within 30 s: {:?}", one.operation))
-        }));
-        for (record, operations) in &history.records {
-            violations.extend(check::linear::check(record, operations));
-            violations.extend(check::tags::check(record, operations));
+    /// The longest time that it took until all had recovered from one of them; nothing where they have not. Adds when each
+    /// began.
+    fn recover_from_each(
+        &mut self,
+        faults: &[Fault],
+        shared: &Shared,
+        starts: &mut Vec<Moment>,
+    ) -> Result<Option<Duration>> {
+        let mut longest = Duration::ZERO;
+        for (number, fault) in faults.iter().enumerate() {
+            let mut dice = self.dice.apart((1 << 40) + number as u64);
+            let began = Instant::now();
+            starts.push(shared.now());
+            fault.run(self.deployment, &mut dice).with_context(|| fault.name)?;
+            let (lasted, healed) = (began.elapsed(), shared.now());
+            let Some(recovery) = wait_for_everybody(shared, healed) else { return Ok(None) };
+            eprintln!("{}: undone after {lasted:.1?}, all recovered {recovery:.1?} later", fault.name);
+            self.deployment.excuse_none();
+            longest = longest.max(recovery);
         }
-        violations.extend(check::rows::check(history, table));
-        violations.extend(check::receipts::check(history, table, remembered));
-        violations.extend(bounds::growth(&self.deployment.usages()));
-        violations
+        Ok(Some(longest))
     }
 
     /// Logs in and creates a collection.
@@ -116,8 +130,10 @@ impl Epoch<'_> {
             start: Instant::now(),
             // Later than it may come, so that what comes too late is seen.
             patience: DEADLINE + GRACE * 3,
+            pace: self.pace,
             stopped: AtomicBool::new(false),
             calm: self.deployment.calm.subscribe(),
+            excused: Arc::clone(&self.deployment.excused),
             acknowledged: AtomicU64::new(0),
             progress: (0..self.clients).map(|_| AtomicU64::new(0)).collect(),
         });
@@ -160,6 +176,23 @@ impl Epoch<'_> {
         }
         clients
     }
+}
+
+fn judge(gathered: &Gathered, table: &check::rows::Table, remembered: Moment) -> Vec<Violation> {
+    let history = &gathered.history;
+    let mut violations = gathered.violations.clone();
+    violations.extend(
+        gathered.unsettled.iter().map(|one| {
+            Violation::other(format!("not settled by its address within 30 s: {:?}", one.operation))
+        }),
+    );
+    for (record, operations) in &history.records {
+        violations.extend(check::linear::check(record, operations));
+        violations.extend(check::tags::check(record, operations));
+    }
+    violations.extend(check::rows::check(history, table));
+    violations.extend(check::receipts::check(history, table, remembered));
+    violations
 }
 
 fn wait_for_progress(shared: &Shared, more: u64) -> Result<()> {

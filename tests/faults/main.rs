@@ -4,7 +4,7 @@
 //! - [`deployment`]: gates, storage workers, clusters, and a proxy on every wire between them.
 //! - [`plan`], [`client`], [`http`]: what clients do, as a function of a seed; [`history`]: what they saw.
 //! - [`nemesis`]: what breaks. [`mutants`]: promises broken on purpose, to see that it is noticed.
-//! - [`epoch`]: one fault under load. [`check`]: the verdict; [`table`]: what lies in the database. [`report`]: numbers.
+//! - [`epoch`]: faults under load. [`check`]: the verdict; [`table`]: what lies in the database. [`report`]: numbers.
 //! - [`stalls`]: how busy the machine was.
 //! - [`suite`]: all faults, one after the other.
 
@@ -38,8 +38,7 @@ use testbed::install;
 const ALONE: &str = "PENSTOCK_FAULTS_ALONE";
 
 fn main() -> ExitCode {
-    if env::var_os(suite::ALL).is_some()
-        && env::var_os(ALONE).is_none()
+    if env::var_os(ALONE).is_none()
         && let Err(error) = begin_alone()
     {
         eprintln!("faults: {error:#}");

@@ -51,6 +51,20 @@ enum Party {
     All,
 }
 
+impl Party {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Gates => "gates",
+            Self::Workers => "workers",
+            Self::Brokers => "brokers",
+            Self::Databases => "databases",
+            Self::Sessions => "sessions",
+            Self::Wires => "wires",
+            Self::All => "everything",
+        }
+    }
+}
+
 impl Fault {
     const fn new(name: &'static str, party: Party, seconds: u64, begin: Begin) -> Self {
         Self { name, party, begin, lasts: Duration::from_secs(seconds) }
@@ -60,7 +74,8 @@ impl Fault {
     pub(crate) fn run(&self, deployment: &mut Deployment, dice: &mut Dice) -> Result<()> {
         let undo = (self.begin)(deployment, dice)?;
         wait(self.lasts);
-        undo(deployment)
+        deployment.note_usages();
+        deployment.calmly(undo)
     }
 }
 
@@ -80,26 +95,39 @@ pub(crate) fn all() -> Vec<Fault> {
     themes.into_iter().flatten().collect()
 }
 
-/// The short version: each kind of party killed, frozen or cut, and every failpoint.
-pub(crate) fn short() -> Vec<Fault> {
-    const SHORT: [&str; 13] = [
-        "gate-killed",
-        "worker-killed",
-        "worker-frozen",
-        "worker-dies-before-commit",
-        "worker-dies-after-commit",
-        "worker-dies-after-reply",
-        "worker-dies-before-ack",
-        "broker-frozen",
-        "write-queue-deleted",
-        "cassandra-killed",
-        "cassandra-frozen",
-        "redis-primary-killed",
-        "gate-broker-cut",
-    ];
-    let faults: Vec<Fault> = all().into_iter().filter(|fault| SHORT.contains(&fault.name)).collect();
-    assert_eq!(faults.len(), SHORT.len(), "a fault of the short version is gone");
-    faults
+/// Faults that take a minute or more, or do in another way what another one does.
+const LONG_OR_ALIKE: [&str; 14] = [
+    "broker-rolling-restart",
+    "cassandra-all-killed",
+    "cassandra-rolling-restart",
+    "cassandra-muted",
+    "cassandra-cut-off",
+    "pair-1",
+    "gate-clock-hour-ahead",
+    "gate-clock-hour-behind",
+    "worker-clock-hour-ahead",
+    "worker-clock-hour-behind",
+    "redis-primary-silent",
+    "gate-broker-silent",
+    "worker-broker-silent",
+    "worker-cassandra-silent",
+];
+
+/// All of them once, or but for [`LONG_OR_ALIKE`]; those of one party one after the other; of the pairs one.
+pub(crate) fn by_party(is_brief: bool) -> Vec<(&'static str, Vec<Fault>)> {
+    let left_out = |fault: &Fault| {
+        ["nothing", "pair-2", "pair-3"].contains(&fault.name)
+            || is_brief && LONG_OR_ALIKE.contains(&fault.name)
+    };
+    let mut parties: Vec<(&'static str, Vec<Fault>)> = Vec::new();
+    for fault in all().into_iter().filter(|fault| !left_out(fault)) {
+        let name = fault.party.name();
+        match parties.iter_mut().find(|(party, _)| *party == name) {
+            Some((_, faults)) => faults.push(fault),
+            None => parties.push((name, vec![fault])),
+        }
+    }
+    parties
 }
 
 /// Waits until it is so.

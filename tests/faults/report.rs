@@ -24,8 +24,8 @@ pub(crate) struct Measured {
     pub(crate) lost: usize,
     pub(crate) twice: usize,
     pub(crate) violations: Vec<Violation>,
-    /// The longest time without an acknowledged change.
-    pub(crate) pause: Duration,
+    /// The longest time without an acknowledged change, of each time.
+    pub(crate) pauses: Vec<Duration>,
     /// From healing until every client had a change acknowledged again; the longest.
     pub(crate) recovery: Duration,
 }
@@ -48,8 +48,13 @@ impl Measured {
         self.lost += other.lost;
         self.twice += other.twice;
         self.violations.extend_from_slice(&other.violations);
-        self.pause = self.pause.max(other.pause);
+        self.pauses.extend_from_slice(&other.pauses);
         self.recovery = self.recovery.max(other.recovery);
+    }
+
+    /// The longest.
+    fn pause(&self) -> Duration {
+        self.pauses.iter().copied().max().unwrap_or_default()
     }
 
     /// A row of the table.
@@ -58,7 +63,7 @@ impl Measured {
             fault, epochs, operations, acknowledged, failed, unknown, unresolved, lost, twice, ..
         } = self;
         let (violations, pause, recovery) =
-            (self.violations.len(), self.pause.as_secs_f32(), self.recovery.as_secs_f32());
+            (self.violations.len(), self.pause().as_secs_f32(), self.recovery.as_secs_f32());
         format!(
             "| {fault} | {epochs} | {operations} | {acknowledged} | {failed} | {unknown} | {unresolved} | {lost} \
              | {twice} | {violations} | {pause:.1} s | {recovery:.1} s |"

@@ -1,5 +1,5 @@
 //! From faults to an exit code. One deployment serves all faults, one after the other; a fault that fails takes it
-//! along, and the next one gets a fresh one.
+//! along, and the next one gets a fresh one. The short version judges all faults of one party together.
 
 use crate::{
     check::{Kind, Violation},
@@ -26,17 +26,23 @@ use tokio::runtime::{Builder, Runtime};
 const SEED: &str = "PENSTOCK_FAULTS_SEED";
 /// Unless it is given, the same every time.
 const USUAL_SEED: u64 = 1;
-/// Set: every fault there is, in place of the short version.
-pub(crate) const ALL: &str = "PENSTOCK_FAULTS_ALL";
+/// Set: each fault is judged by itself, in place of the short version.
+const ALL: &str = "PENSTOCK_FAULTS_ALL";
+/// Set: the short version leaves out what takes long.
+const BRIEF: &str = "PENSTOCK_FAULTS_BRIEF";
 /// How long to go on. Without it: every fault once.
 const MINUTES: &str = "PENSTOCK_FAULTS_MINUTES";
-/// How many changes are acknowledged before each fault, and after it.
+/// How many changes are acknowledged before faults, and after them.
 const CHANGES: &str = "PENSTOCK_FAULTS_CHANGES";
 const USUAL_CHANGES: u64 = 300;
+const CHANGES_OF_SHORT: u64 = 100;
 /// How many clients work at the same time.
 const CLIENTS: &str = "PENSTOCK_FAULTS_CLIENTS";
 /// Few enough for two cores, enough for groups to gather.
 const USUAL_CLIENTS: u64 = 40;
+/// The short version leaves processors to what starts: fewer clients, and each waits so long between two requests.
+const CLIENTS_OF_SHORT: u64 = 24;
+const PACE_OF_SHORT: Duration = Duration::from_millis(800);
 /// Set: mutants in place of faults.
 const MUTANTS: &str = "PENSTOCK_FAULTS_MUTANTS";
 /// How many violations a failure shows; the rest is in the file.
@@ -46,6 +52,7 @@ const SHOWN: usize = 5;
 struct Suite {
     seed: u64,
     clients: usize,
+    pace: Option<Duration>,
     changes: u64,
     /// When a campaign is over.
     end: Option<Instant>,
@@ -82,12 +89,14 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn fault_trials(suite: &Arc<Mutex<Suite>>) -> Vec<Trial> {
-    let trial = |fault: Fault| {
+    let trial = |(name, faults): (&'static str, Vec<Fault>)| {
         let suite = Arc::clone(suite);
-        Trial::test(format!("faults::{}", fault.name), move || lock(&suite).run(&fault))
+        Trial::test(format!("faults::{name}"), move || lock(&suite).run(name, &faults))
     };
-    let faults = if env::var_os(ALL).is_some() { nemesis::all() } else { nemesis::short() };
-    faults.into_iter().map(trial).collect()
+    let each = || nemesis::all().into_iter().map(|fault| (fault.name, vec![fault])).collect();
+    let judged =
+        if env::var_os(ALL).is_some() { each() } else { nemesis::by_party(env::var_os(BRIEF).is_some()) };
+    judged.into_iter().map(trial).collect()
 }
 
 fn mutant_trials(suite: &Arc<Mutex<Suite>>) -> Vec<Trial> {
@@ -109,15 +118,20 @@ fn lock(suite: &Mutex<Suite>) -> MutexGuard<'_, Suite> {
 
 impl Suite {
     fn prepare() -> Result<Self> {
+        let (usual_changes, usual_clients, pace) = match env::var_os(ALL) {
+            Some(_) => (USUAL_CHANGES, USUAL_CLIENTS, None),
+            None => (CHANGES_OF_SHORT, CLIENTS_OF_SHORT, Some(PACE_OF_SHORT)),
+        };
         let (seed, changes) =
-            (number(SEED)?.unwrap_or(USUAL_SEED), number(CHANGES)?.unwrap_or(USUAL_CHANGES));
-        let clients = usize::try_from(number(CLIENTS)?.unwrap_or(USUAL_CLIENTS))?;
+            (number(SEED)?.unwrap_or(USUAL_SEED), number(CHANGES)?.unwrap_or(usual_changes));
+        let clients = usize::try_from(number(CLIENTS)?.unwrap_or(usual_clients))?;
         let end = number(MINUTES)?.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
         // One thread for all clients: the cores are for what is under test.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Self {
             seed,
             clients,
+            pace,
             changes,
             end,
             runtime,
@@ -127,15 +141,15 @@ impl Suite {
         })
     }
 
-    /// A fault breaks no promise.
-    fn run(&mut self, fault: &Fault) -> Result<(), Failed> {
+    /// Faults break no promise.
+    fn run(&mut self, name: &'static str, faults: &[Fault]) -> Result<(), Failed> {
         let began = Instant::now();
-        let failure = match self.measure(fault, self.seed) {
+        let failure = match self.measure(name, faults, self.seed) {
             Err(error) => format!("{error:#}"),
             Ok(measured) => {
                 eprintln!("{} ({:.0} s, seed {})", measured.row(), began.elapsed().as_secs_f32(), self.seed);
                 self.report.add(&measured)?;
-                match self.describe(fault.name, &measured.violations) {
+                match self.describe(name, &measured.violations) {
                     None => return Ok(()),
                     Some(failure) => failure,
                 }
@@ -144,7 +158,7 @@ impl Suite {
         let tails = self.deployment.as_ref().map(|deployment| deployment.stage.tails()).unwrap_or_default();
         // Whatever state it is in, the next fault is not to suffer from it.
         self.deployment = None;
-        let failure = format!("{} (epoch {}) with seed {}: {failure}", fault.name, self.epochs, self.seed);
+        let failure = format!("{name} (epoch {}) with seed {}: {failure}", self.epochs, self.seed);
         // At once: a campaign goes on for long.
         eprintln!("{failure}");
         Err(format!("{failure}\n{tails}").into())
@@ -154,7 +168,7 @@ impl Suite {
     fn catch(&mut self, mutant: &Mutant) -> Result<(), Failed> {
         self.deployed()?.restart_with(Some(&mutant.failpoints()));
         let fault = mutant.fault();
-        let caught = self.measure(&fault, mutant.seed);
+        let caught = self.measure(fault.name, &[fault], mutant.seed);
         let violations = match caught {
             Ok(measured) => measured.violations,
             Err(error) => {
@@ -177,15 +191,15 @@ impl Suite {
         Ok(self.report.add_mutant(row)?)
     }
 
-    fn measure(&mut self, fault: &Fault, seed: u64) -> Result<Measured> {
+    fn measure(&mut self, name: &'static str, faults: &[Fault], seed: u64) -> Result<Measured> {
         self.epochs += 1;
         self.deployed()?;
         let measured = catch_unwind(AssertUnwindSafe(|| {
             let deployment = self.deployment.as_mut().context("a deployment")?;
-            let dice = Dice::of(seed, fault.name, self.report.times(fault.name));
-            let name = format!("epoch-{}", self.epochs);
-            let (runtime, clients, changes) = (&self.runtime, self.clients, self.changes);
-            Epoch { deployment, runtime, dice, name, clients, changes }.run(fault)
+            let dice = Dice::of(seed, name, self.report.times(name));
+            let collection = format!("epoch-{}", self.epochs);
+            let (runtime, clients, pace, changes) = (&self.runtime, self.clients, self.pace, self.changes);
+            Epoch { deployment, runtime, dice, name: collection, clients, pace, changes }.run(name, faults)
         }));
         measured.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();

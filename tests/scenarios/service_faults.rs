@@ -1,13 +1,12 @@
-//! RabbitMQ, Cassandra and Redis that die or freeze under the processes, which go on by themselves afterwards.
+//! RabbitMQ and Redis that die under the processes, which go on by themselves afterwards.
 
 use crate::harness::{Answer, Client, Cluster, Ground, Load, Manner, Stage};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use testbed::{Cassandra, Persistence, RabbitMq, Redis};
+use testbed::{Persistence, RabbitMq, Redis};
 
 faults! {
     work_resumes_after_the_broker_was_killed
-    a_frozen_database_loses_no_acknowledged_change
     without_the_session_store_nobody_gets_in
 }
 
@@ -50,25 +49,6 @@ async fn work_resumes_after_the_broker_was_killed(stage: Stage) {
     load.progress(200).await;
     for gate in 0..2 {
         until(200, async || service.admin_at(gate).get("/readyz").await).await;
-    }
-    let report = load.stop().await;
-    report.assert_answered_within(ANSWERED_WITHIN);
-    report.assert_agrees(&service.admin_at(1)).await;
-    cluster.ground.assert_drained();
-}
-
-async fn a_frozen_database_loses_no_acknowledged_change(stage: Stage) {
-    let mut cassandra = Cassandra::start(stage.path()).unwrap();
-    let ground = Ground::on(testbed::amqp(), vec![cassandra.address().to_string()], testbed::redis());
-    let cluster = Cluster::start(&stage, ground);
-    let service = cluster.service().await;
-    let mut load = Load::start(&service, Manner::Polite).await;
-    for seconds in [3, 1] {
-        load.progress(100).await;
-        cassandra.freeze().unwrap();
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-        cassandra.thaw().unwrap();
-        load.progress(100).await;
     }
     let report = load.stop().await;
     report.assert_answered_within(ANSWERED_WITHIN);

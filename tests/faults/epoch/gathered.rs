@@ -74,7 +74,7 @@ impl Gathered {
     pub(crate) fn measure(
         self,
         fault: &'static str,
-        began: Moment,
+        starts: &[Moment],
         recovery: Option<Duration>,
         violations: Vec<Violation>,
     ) -> Measured {
@@ -94,19 +94,25 @@ impl Gathered {
                 + self.unsettled.len(),
             lost: of_kind(Kind::Lost),
             twice: of_kind(Kind::Twice),
-            pause: pause(&operations, began),
+            pauses: pauses(&operations, starts),
             recovery: recovery.unwrap_or(super::RECOVERS_WITHIN),
             violations,
         }
     }
 }
 
-/// The longest time without an acknowledged change, from just before the fault on.
-fn pause(operations: &[&Operation], began: Moment) -> Duration {
+/// The longest time without an acknowledged change, of each fault, from just before it until just before the next.
+fn pauses(operations: &[&Operation], starts: &[Moment]) -> Vec<Duration> {
     let acknowledged = operations.iter().filter(|operation| operation.told.made().is_some());
     let mut ends: Vec<Moment> = acknowledged.map(|operation| operation.ended).collect();
     ends.sort_unstable();
-    let before = began.saturating_sub(micros(Duration::from_secs(1)));
-    let gaps = ends.windows(2).filter(|pair| pair[1] >= before).map(|pair| pair[1] - pair[0]);
-    Duration::from_micros(gaps.max().unwrap_or_default())
+    let gaps: Vec<(Moment, Moment)> = ends.windows(2).map(|pair| (pair[1], pair[1] - pair[0])).collect();
+    let mut starts: Vec<Moment> =
+        starts.iter().map(|began| began.saturating_sub(micros(Duration::from_secs(1)))).collect();
+    starts.push(Moment::MAX);
+    let of = |window: &[Moment]| {
+        let within = gaps.iter().filter(|(end, _)| (window[0]..window[1]).contains(end));
+        Duration::from_micros(within.map(|(_, gap)| *gap).max().unwrap_or_default())
+    };
+    starts.windows(2).map(of).collect()
 }

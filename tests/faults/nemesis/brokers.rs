@@ -36,7 +36,7 @@ pub(super) fn all() -> Vec<Fault> {
 fn kill_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let node = pick(dice, deployment.services.rabbitmq.len());
     deployment.services.rabbitmq[node].kill();
-    Ok(Box::new(move |deployment| deployment.start_calmly(|services| services.rabbitmq[node].restart())))
+    Ok(Box::new(move |deployment| deployment.services.rabbitmq[node].restart()))
 }
 
 fn freeze_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
@@ -52,34 +52,30 @@ fn kill_majority(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     victims.for_each(|(_, node)| node.kill());
     Ok(Box::new(move |deployment| {
         // One after the other: a node that meets another one half started may end (Mnesia: `negotiate_protocol`, noproc).
-        deployment.start_calmly(|services| {
-            let nodes = services.rabbitmq.iter_mut().enumerate();
-            let mut victims = nodes.filter(|(node, _)| *node != survivor);
-            victims.try_for_each(|(_, node)| node.restart())
-        })
+        let nodes = deployment.services.rabbitmq.iter_mut().enumerate();
+        let mut victims = nodes.filter(|(node, _)| *node != survivor);
+        victims.try_for_each(|(_, node)| node.restart())
     }))
 }
 
 fn kill_all(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     deployment.services.rabbitmq.iter_mut().for_each(|node| node.kill());
     Ok(Box::new(|deployment| {
-        deployment.start_calmly(|services| {
-            let restart = |node: &mut RabbitMq| {
-                // One that meets another one half started may end, see above; an orchestrator starts it again.
-                node.restart().or_else(|error| {
-                    eprintln!("a node of RabbitMQ is started again: {error:#}");
-                    node.restart()
-                })
-            };
-            together(&mut services.rabbitmq, restart)
-        })
+        let restart = |node: &mut RabbitMq| {
+            // One that meets another one half started may end, see above; an orchestrator starts it again.
+            node.restart().or_else(|error| {
+                eprintln!("a node of RabbitMQ is started again: {error:#}");
+                node.restart()
+            })
+        };
+        together(&mut deployment.services.rabbitmq, restart)
     }))
 }
 
 fn restart_one_by_one(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     for number in 0..deployment.services.rabbitmq.len() {
         deployment.services.rabbitmq[number].stop()?;
-        deployment.start_calmly(|services| services.rabbitmq[number].restart())?;
+        deployment.calmly(|deployment| deployment.services.rabbitmq[number].restart())?;
     }
     Ok(nothing_to_undo())
 }
@@ -114,7 +110,7 @@ fn delete_read_queue(deployment: &mut Deployment, dice: &mut Dice) -> Result<Und
 /// They hold what was accepted, so gates stand still until they are empty; and workers, which would declare them again at
 /// once, are killed.
 fn delete_deferred_queues(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
-    deployment.excused.extend(0..GATES);
+    (0..GATES).for_each(|gate| deployment.excuse(gate));
     deployment.gates.iter_mut().for_each(Server::freeze);
     deployment.drain(|queue| queue.name.starts_with(DEFERRED), DRAINS_WITHIN)?;
     deployment.workers.iter_mut().for_each(Server::kill);

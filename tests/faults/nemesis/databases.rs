@@ -24,7 +24,7 @@ pub(super) fn all() -> Vec<Fault> {
 fn kill_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let node = pick(dice, deployment.services.cassandra.len());
     deployment.services.cassandra[node].kill();
-    Ok(Box::new(move |deployment| deployment.start_calmly(|services| services.cassandra[node].restart())))
+    Ok(Box::new(move |deployment| deployment.services.cassandra[node].restart()))
 }
 
 fn freeze_one(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
@@ -51,20 +51,20 @@ fn kill_all(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     deployment.services.cassandra.iter_mut().for_each(|node| node.kill());
     Ok(Box::new(|deployment| {
         // The seed first: a node that finds no other gives up, and nobody here starts it again.
-        deployment.start_calmly(|services| {
-            let Some((seed, others)) = services.cassandra.split_first_mut() else { return Ok(()) };
-            seed.restart()?;
-            together(others, |node| node.restart())
-        })
+        let Some((seed, others)) = deployment.services.cassandra.split_first_mut() else { return Ok(()) };
+        seed.restart()?;
+        together(others, |node| node.restart())
     }))
 }
 
 fn restart_one_by_one(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     for number in 0..deployment.services.cassandra.len() {
         deployment.services.cassandra[number].stop()?;
-        deployment.start_calmly(|services| services.cassandra[number].restart())?;
-        // An operator takes the next one only when all see this one.
-        deployment.services.wait_for_cassandra()?;
+        deployment.calmly(|deployment| {
+            deployment.services.cassandra[number].restart()?;
+            // An operator takes the next one only when all see this one.
+            deployment.services.wait_for_cassandra()
+        })?;
     }
     Ok(nothing_to_undo())
 }

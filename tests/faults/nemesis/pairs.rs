@@ -23,7 +23,7 @@ fn two(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     wait(first.lasts / 2);
     let undo_second = (second.begin)(deployment, dice)?;
     wait(first.lasts / 2);
-    undo_first(deployment)?;
+    deployment.calmly(undo_first)?;
     wait(second.lasts / 2);
     Ok(undo_second)
 }

@@ -36,7 +36,7 @@ fn kill_gate(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
 
 fn freeze_gate(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
     let gate = pick(dice, GATES);
-    deployment.excused.push(gate);
+    deployment.excuse(gate);
     deployment.gates[gate].freeze();
     Ok(Box::new(move |deployment| {
         deployment.gates[gate].thaw();

@@ -14,9 +14,10 @@ use tokio::time::{Instant, sleep, timeout};
 const LOOKED_EVERY: Duration = Duration::from_secs(2);
 /// A queue that does not answer within this tells nothing.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
-/// So many looks in a row must find something waiting. It may be waiting for another worker, whose turn it is: whoever was
-/// passed over before looks twice as often, up to a limit.
+/// So many looks in a row must find something waiting; twice as many after each consumer that was passed over, up to a limit, as
+/// it may be another worker's turn.
 const LOOKS: u32 = 2;
+const MOST_DOUBLINGS: u32 = 4;
 /// What a queue takes for delivered does not wait: so also a consumer that nothing waits for is replaced after this.
 const RENEWED_AFTER: Duration = Duration::from_secs(60);
 
@@ -58,7 +59,7 @@ pub(super) async fn ends(queue: Queue, channel: &Channel, held: &Held, passed_ov
     }
     // Not all at the same time.
     let renewed_after = RENEWED_AFTER + Duration::from_secs(u64::from(queue.shard));
-    let needed = LOOKS.saturating_mul(1 << passed_over.min(4));
+    let needed = LOOKS << passed_over.min(MOST_DOUBLINGS);
     let (mut idle_since, mut found) = (Instant::now(), 0);
     loop {
         sleep(LOOKED_EVERY).await;
