@@ -2,10 +2,12 @@
 //! what each request costs in AMQP messages and Cassandra statements. The same worker and store without the broker
 //! run beside it, in turns, so that the ratio tells what the queue hop costs on whatever machine this is.
 //!
-//! `cargo xtask services up`, export what it prints, then `cargo run --release -p bench`.
+//! `cargo xtask services up`, export what it prints, then `cargo run --release -p bench`; with `--refusals`, how soon requests are
+//! refused.
 
 mod counted;
 mod load;
+mod refusals;
 mod report;
 mod service;
 
@@ -29,10 +31,16 @@ struct Options {
     /// How often each is measured; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Measure how soon requests are refused where the broker is gone or takes nothing, in place of all else.
+    #[arg(long)]
+    refusals: bool,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    if options.refusals {
+        return process::run(refusals::measure(options.connections, Duration::from_secs(options.seconds)));
+    }
     process::run(measure(options))
 }
 

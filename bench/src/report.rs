@@ -20,8 +20,8 @@ pub(crate) fn print(measured: &[Measured], connections: usize) {
         let of = |hop| measured.iter().filter(move |(h, o, ..)| *h == hop && *o == operation);
         let rate = |hop| median(of(hop).map(|(.., sample, _)| sample.rate()).collect());
         let at = |share| {
-            let latencies =
-                of(Hop::RabbitMq).map(|(.., sample, _)| quantile(sample, share).as_secs_f64() * 1e3);
+            let latencies = of(Hop::RabbitMq)
+                .map(|(.., sample, _)| quantile(&sample.latencies, share).as_secs_f64() * 1e3);
             median(latencies.collect())
         };
         let per_request = |count: fn(&Costs) -> u64| {
@@ -41,8 +41,9 @@ pub(crate) fn print(measured: &[Measured], connections: usize) {
     }
 }
 
-fn quantile(sample: &Sample, share: f64) -> Duration {
-    let mut sorted = sample.latencies.clone();
+/// What this share of them stays below.
+pub(crate) fn quantile(latencies: &[Duration], share: f64) -> Duration {
+    let mut sorted = latencies.to_vec();
     sorted.sort_unstable();
     #[expect(
         clippy::cast_precision_loss,

@@ -19,6 +19,7 @@ use storage_worker::{
     store::cassandra::{CassandraConfig, CassandraStore, Replication, migrate},
 };
 use tempfile::TempDir;
+use testbed::Broker;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -46,7 +47,7 @@ impl Sub for Costs {
 pub(crate) struct Service {
     pub(crate) url: String,
     pub(crate) token: String,
-    vhost: Option<String>,
+    vhost: Option<(Broker, String)>,
     statements: Arc<AtomicU64>,
     stopper: Stopper,
     running: Vec<JoinHandle<anyhow::Result<()>>>,
@@ -57,11 +58,32 @@ const PASSWORD: &str = "a password for measuring";
 
 impl Service {
     pub(crate) async fn start(hop: Hop) -> anyhow::Result<Self> {
+        match hop {
+            Hop::RabbitMq => Self::start_on(testbed::amqp()).await,
+            Hop::InProcess => {
+                let local = Arc::new(LocalBus::new());
+                Self::over(None, local.clone(), local).await
+            }
+        }
+    }
+
+    /// With a vhost of this broker between gate and worker.
+    pub(crate) async fn start_on(broker: Broker) -> anyhow::Result<Self> {
+        let vhost = format!("bench-{}", Uuid::now_v7().simple());
+        let (creator, name) = (broker.clone(), vhost.clone());
+        let url = tokio::task::spawn_blocking(move || creator.create_vhost(&name)).await??;
+        let open = |name: &str| anyhow::Ok(Arc::new(AmqpBus::connect(AmqpConfig::new([&url], name)?)));
+        Self::over(Some((broker, vhost)), open("gate")?, open("worker")?).await
+    }
+
+    async fn over(
+        vhost: Option<(Broker, String)>,
+        calls: Arc<dyn Bus>,
+        work: Arc<dyn Bus>,
+    ) -> anyhow::Result<Self> {
         let cassandra = CassandraConfig::new(testbed::cassandra(), "bench");
         migrate(&cassandra, &Replication::default()).await?;
         let (store, statements) = Counted::new(CassandraStore::connect(cassandra).await?);
-        let vhost = (hop == Hop::RabbitMq).then(|| format!("bench-{}", Uuid::now_v7().simple()));
-        let (calls, work) = buses(vhost.clone()).await?;
         let (stopper, directory) = (Stopper::new(), tempfile::tempdir()?);
 
         let consume = ConsumeOptions { worker: "bench".to_owned(), lanes: Lane::ALL.to_vec(), prefetch: 32 };
@@ -100,9 +122,14 @@ impl Service {
     /// Messages are counted by the broker, which tells every few seconds: waits until its count stands still.
     pub(crate) async fn costs(&self) -> anyhow::Result<Costs> {
         let statements = self.statements.load(Ordering::Relaxed);
-        let Some(vhost) = self.vhost.clone() else { return Ok(Costs { messages: 0, statements }) };
-        let messages = tokio::task::spawn_blocking(move || settled_count(&vhost)).await??;
+        let Some((broker, vhost)) = self.vhost.clone() else { return Ok(Costs { messages: 0, statements }) };
+        let messages = tokio::task::spawn_blocking(move || settled_count(&broker, &vhost)).await??;
         Ok(Costs { messages, statements })
+    }
+
+    /// Its broker is hurt: nothing can be ended in good order.
+    pub(crate) fn abandon(self) {
+        self.running.into_iter().for_each(|task| task.abort());
     }
 
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
@@ -111,25 +138,13 @@ impl Service {
             task.await??;
         }
         match self.vhost {
-            Some(vhost) => tokio::task::spawn_blocking(move || testbed::amqp().delete_vhost(&vhost)).await?,
+            Some((broker, vhost)) => tokio::task::spawn_blocking(move || broker.delete_vhost(&vhost)).await?,
             None => Ok(()),
         }
     }
 }
 
-/// The gate's end and the worker's end.
-async fn buses(vhost: Option<String>) -> anyhow::Result<(Arc<dyn Bus>, Arc<dyn Bus>)> {
-    let Some(vhost) = vhost else {
-        let local = Arc::new(LocalBus::new());
-        return Ok((local.clone(), local));
-    };
-    let url = tokio::task::spawn_blocking(move || testbed::amqp().create_vhost(&vhost)).await??;
-    let open = |name: &str| anyhow::Ok(Arc::new(AmqpBus::connect(AmqpConfig::new([&url], name)?)));
-    Ok((open("gate")?, open("worker")?))
-}
-
-fn settled_count(vhost: &str) -> anyhow::Result<u64> {
-    let broker = testbed::amqp();
+fn settled_count(broker: &Broker, vhost: &str) -> anyhow::Result<u64> {
     let (mut last, mut still) = (0, 0);
     while still < 8 {
         std::thread::sleep(Duration::from_secs(1));
