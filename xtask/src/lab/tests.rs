@@ -78,10 +78,12 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 31] = [
+const TESTS: [Test; 33] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
+    unnoticed("stack-deployed-again", upkeep::deployed_again),
     unnoticed("databases-saved", databases::saved),
+    unnoticed("databases-repaired", databases::repaired),
     short(unnoticed("gate-updated-in-haste", updates::gate_in_haste)),
     short(unnoticed("worker-updated-in-haste", updates::worker_in_haste)),
     unnoticed("gate-updated", updates::gate),

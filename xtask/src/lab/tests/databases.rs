@@ -10,6 +10,12 @@ use crate::lab::node::{Node, wait_for};
 /// It streams its share first.
 pub(super) const JOINED_WITHIN: Duration = Duration::from_mins(10);
 
+const REPAIRED_WITHIN: Duration = Duration::from_mins(5);
+/// That of documents, and that of accounts.
+const REPAIRED_KEYSPACES: usize = 2;
+/// By nodetool: when it is told, and when it asks.
+const TOLD_TWICE: usize = 2;
+
 /// Three times as long as Cassandra believes what it has read about roles.
 const AWAY: Duration = Duration::from_secs(30);
 
@@ -25,6 +31,26 @@ pub(super) fn grown(lab: &Lab) -> Result<String> {
     lab.settle(WHOLE_WITHIN)?;
     lab.block("doctor", &[])?;
     Ok(format!("joined after {} s, three copies, one failure tolerated", joined.as_secs()))
+}
+
+/// All nodes, by the service that does so once a week.
+pub(super) fn repaired(lab: &Lab) -> Result<String> {
+    let wanted = nodes(lab)?.len() * REPAIRED_KEYSPACES;
+    lab.block("repair-now", &[])?;
+    let took = wait_for("every node has been repaired", REPAIRED_WITHIN, || Ok(repairs(lab)? == wanted))?;
+    lab.node(1).docker(&["service", "rollback", "--quiet", "penstock_repair"])?;
+    Ok(format!("{wanted} repairs in {} s", took.as_secs()))
+}
+
+/// How many the running container of the service has come to the end of.
+fn repairs(lab: &Lab) -> Result<usize> {
+    for node in lab.nodes() {
+        if let Some(container) = node.containers("repair")?.pop() {
+            let said = node.docker(&["logs", &container])?;
+            return Ok(said.matches("Repair completed successfully").count() / TOLD_TWICE);
+        }
+    }
+    Ok(0)
 }
 
 /// One of three.

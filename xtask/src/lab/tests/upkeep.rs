@@ -1,6 +1,6 @@
 //! What an operator does by the words of docs/operations.md.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -29,6 +29,21 @@ pub(super) fn rolled_out_and_back(lab: &Lab) -> Result<String> {
 /// What gates and workers are to run.
 fn images(lab: &Lab) -> Result<[String; 2]> {
     Ok([wanted_image(lab, "gate")?, wanted_image(lab, "storage-worker")?])
+}
+
+/// The same stack once more: whatever is as it should be stays.
+pub(super) fn deployed_again(lab: &Lab) -> Result<String> {
+    let before = containers(lab)?;
+    lab.deploy("node1")?;
+    ensure!(containers(lab)? == before, "there are other containers than before");
+    Ok(format!("{} containers, all the same", before.len()))
+}
+
+/// All of the stack, by their ids.
+fn containers(lab: &Lab) -> Result<BTreeSet<String>> {
+    let filter = "label=com.docker.stack.namespace=penstock";
+    let listed = lab.nodes().into_iter().map(|node| node.docker(&["ps", "--quiet", "--filter", filter]));
+    Ok(listed.collect::<Result<Vec<_>>>()?.iter().flat_map(|ids| ids.lines().map(str::to_owned)).collect())
 }
 
 /// Passwords and keys. Each node of RabbitMQ starts again once.
