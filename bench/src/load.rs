@@ -5,7 +5,6 @@ use anyhow::ensure;
 use futures_util::future::try_join_all;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 /// A document of about 300 bytes.
 const DOCUMENT: &str = r#"{"customer":"0190163d-8694-739b-aea5-966c26f8ad91","items":[{"article":"tea, green, loose","amount":2,"price":12.5},{"article":"rice, basmati","amount":1,"price":3.75}],"address":{"street":"Lindenstraße 12","city":"Zürich","country":"CH"},"note":"please ring twice","state":"open","total":28.75}"#;
@@ -51,11 +50,8 @@ impl Sample {
 
 impl Load {
     pub(crate) async fn run(&self, service: &Service, operation: Operation) -> anyhow::Result<Sample> {
-        let collection = format!("c{}", Uuid::now_v7().simple());
         let client = Client::builder().pool_max_idle_per_host(self.connections).build()?;
-        let url = format!("{}/v1/collections/{collection}", service.url);
-        let put = client.put(&url).bearer_auth(&service.token).json(&serde_json::json!({}));
-        put.send().await?.error_for_status()?;
+        let url = service.collection(&client).await?;
         let connections = (0..self.connections).map(|number| {
             let (client, token) = (client.clone(), service.token.clone());
             Connection { client, token, url: format!("{url}/records"), number, etag: None }

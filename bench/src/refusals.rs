@@ -11,7 +11,6 @@ use std::{
 };
 use testbed::{RabbitMq, Scratch};
 use tokio::task::spawn_blocking;
-use uuid::Uuid;
 
 /// What is done to the broker.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +52,8 @@ async fn refused(harm: Harm, connections: usize, time: Duration) -> anyhow::Resu
     let directory = scratch.path().to_owned();
     let mut node = spawn_blocking(move || RabbitMq::start(&directory)).await??;
     let service = Service::start_on(node.broker().clone()).await?;
-    let url = format!("{}/v1/collections/c{}", service.url, Uuid::now_v7().simple());
     let client = Client::builder().pool_max_idle_per_host(connections).build()?;
-    let put = client.put(&url).bearer_auth(&service.token).json(&json!({}));
-    put.send().await?.error_for_status()?;
+    let url = service.collection(&client).await?;
     let create = client.post(format!("{url}/records")).bearer_auth(&service.token).json(&json!({}));
     let create = || create.try_clone().context("a body that can be sent again");
     // Each has a connection, and is served.

@@ -45,7 +45,7 @@ impl Sub for Costs {
 }
 
 pub(crate) struct Service {
-    pub(crate) url: String,
+    url: String,
     pub(crate) token: String,
     vhost: Option<(Broker, String)>,
     statements: Arc<AtomicU64>,
@@ -117,6 +117,14 @@ impl Service {
             reqwest::Client::new().post(format!("{}/v1/session", self.url)).json(&body).send().await?;
         let session: serde_json::Value = answer.error_for_status()?.json().await?;
         Ok(session["token"].as_str().context("a session has a token")?.to_owned())
+    }
+
+    /// Creates one of its own for a measurement, and returns its URL.
+    pub(crate) async fn collection(&self, client: &reqwest::Client) -> anyhow::Result<String> {
+        let url = format!("{}/v1/collections/c{}", self.url, Uuid::now_v7().simple());
+        let put = client.put(&url).bearer_auth(&self.token).json(&serde_json::json!({}));
+        put.send().await?.error_for_status()?;
+        Ok(url)
     }
 
     /// Messages are counted by the broker, which tells every few seconds: waits until its count stands still.

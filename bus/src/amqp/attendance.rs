@@ -1,6 +1,6 @@
 //! Looks whether any worker consumes what a gate sends.
 
-use super::link::Link;
+use super::link::{self, Link};
 use crate::{
     Queue,
     calls::{
@@ -8,7 +8,7 @@ use crate::{
         attendance::{LANES, LOOKED_EVERY},
     },
 };
-use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
+use lapin::Channel;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{interval, timeout};
 
@@ -46,11 +46,9 @@ pub(super) async fn watch(link: Arc<Link>, calls: Arc<Calls>) {
 /// Whether the shard of this number has a consumer, in any lane. A queue of reads lives on one node, and is asked only where
 /// that matters.
 async fn is_consumed(channel: &Channel, shard: u16) -> lapin::Result<bool> {
-    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
     for lane in LANES {
-        let queue = Queue { lane, shard: shard % lane.shards() }.to_string();
-        let queue = channel.queue_declare(queue.into(), options, FieldTable::default()).await?;
-        if queue.consumer_count() > 0 {
+        let queue = Queue { lane, shard: shard % lane.shards() };
+        if link::look_at(channel, queue).await?.consumer_count() > 0 {
             return Ok(true);
         }
     }

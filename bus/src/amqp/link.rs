@@ -2,6 +2,7 @@
 
 use super::{attendance, inbox};
 use crate::{
+    Queue,
     calls::Calls,
     topology::{self, COMMANDS, Declaration},
 };
@@ -276,6 +277,12 @@ async fn is_there(connection: &Connection) -> Result<(), LinkError> {
 pub(super) async fn declare_exchange(channel: &Channel) -> lapin::Result<()> {
     let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare(COMMANDS.into(), ExchangeKind::Direct, options, FieldTable::default()).await
+}
+
+/// What a queue tells of itself: its consumers, and the messages that it could deliver. One that is away closes the channel.
+pub(super) async fn look_at(channel: &Channel, queue: Queue) -> lapin::Result<lapin::Queue> {
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
+    channel.queue_declare(queue.to_string().into(), options, FieldTable::default()).await
 }
 
 /// Declares and binds a queue; it is no error if it exists as wanted.

@@ -5,8 +5,8 @@
 //! though all is up (rabbitmq-server#11228 and #15473; seen on 4.0.5 after all nodes were killed at once). They return with the
 //! end of its channel.
 
-use crate::{Lane, Queue};
-use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
+use crate::{Lane, Queue, amqp::link};
+use lapin::Channel;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -70,17 +70,11 @@ pub(super) async fn ends(queue: Queue, channel: &Channel, held: &Held, passed_ov
         if idle_since.elapsed() > renewed_after {
             return Age::Old;
         }
-        let waiting = timeout(ANSWERED_WITHIN, waiting(queue, channel)).await;
-        found = if matches!(waiting, Ok(Ok(1..))) { found + 1 } else { 0 };
+        let told = timeout(ANSWERED_WITHIN, link::look_at(channel, queue)).await;
+        let waits = told.is_ok_and(|told| told.is_ok_and(|queue| queue.message_count() > 0));
+        found = if waits { found + 1 } else { 0 };
         if found >= needed {
             return Age::PassedOver;
         }
     }
-}
-
-/// How many messages a queue could deliver.
-async fn waiting(queue: Queue, channel: &Channel) -> lapin::Result<u32> {
-    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::durable() };
-    let queue = channel.queue_declare(queue.to_string().into(), options, FieldTable::default()).await?;
-    Ok(queue.message_count())
 }
