@@ -4,7 +4,7 @@
 # Docker's DNS lists as tasks.$SERVICE those nodes that are healthy, which means: that serve.
 # - If there are some, they are the seeds. A node that has never served then joins the ring and streams its share first.
 # - If there are none, a node that has served starts alone, and looks for the others for as long as it is alone.
-# - A node that never has starts a new ring only where FOUNDER names its machine. All others wait.
+# - A node that never has starts a new ring only where the file `founds` lies beside the data, once. All others wait.
 # The file `replaces` beside the data, with an address that `nodetool status` shows as DN and the number of copies that there
 # are of each record, makes a node that has never served take that node's place. (A variable of the service would start all
 # other nodes again.)
@@ -43,9 +43,10 @@ options=(
 seeds=$(peers)
 # Written by is-serving.sh: a node that was stopped while it joined has no data of its own yet.
 if [ -e $data/has-served ]; then has_served=yes; else has_served=no; fi
-if [ $has_served = no ] && [ "${FOUNDER:-}" != "$machine" ]; then
+if [ $has_served = yes ]; then rm -f $data/founds; fi
+if [ $has_served = no ] && ! [ -e $data/founds ]; then
     until [ -n "$seeds" ]; do
-        echo "no data yet, and no node serves that could be joined: waiting (the first node of a ring is the one that FOUNDER names)"
+        echo "no data yet, and no node serves that could be joined: waiting (docs/operations.md, Deploy, tells how a ring is founded)"
         sleep 2
         seeds=$(peers)
     done

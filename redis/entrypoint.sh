@@ -12,10 +12,20 @@ primary() {
     done | sort | uniq -c | sort -rn | awk 'NR == 1 { print $2 }'
 }
 
+# Notes it, for when all start at once and no sentinel answers yet: another server's data may be older.
+note_primary() {
+    while sleep 5; do
+        found=$(primary)
+        [ -z "$found" ] || { echo "$found" > /data/primary.new && mv /data/primary.new /data/primary; }
+    done
+}
+
 case $role in
 server)
     found=$(primary)
-    primary=${found:-redis-1}
+    [ -n "$found" ] || found=$(cat /data/primary 2> /dev/null || echo redis-1)
+    primary=$found
+    note_primary &
     set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name"
     [ "$primary" = "$name" ] || set -- "$@" --replicaof "$primary" 6379
     ;;

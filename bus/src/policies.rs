@@ -132,17 +132,19 @@ impl Management {
         body: Option<&Value>,
     ) -> Result<reqwest::Response, ManagementError> {
         let what = format!("{method} {path}");
-        let mut unreachable = None;
+        let mut failed = None;
         for url in &self.urls {
             let request = self.client.request(method.clone(), format!("{url}{path}"));
             let request = request.basic_auth(&self.user, Some(&self.password));
             let request = if let Some(body) = body { request.json(body) } else { request };
-            match request.send().await {
+            failed = Some(match request.send().await {
+                // Of this node's own: another one may know better.
+                Ok(answer) if answer.status().is_server_error() => judge(what.clone(), answer),
                 Ok(answer) => return judge(what, answer),
-                Err(error) => unreachable = Some(error),
-            }
+                Err(error) => Err(error.into()),
+            });
         }
-        Err(unreachable.map_or_else(|| ManagementError::Url(self.urls.join(",")), ManagementError::Http))
+        failed.unwrap_or_else(|| Err(ManagementError::Url(self.urls.join(","))))
     }
 }
 

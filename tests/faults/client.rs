@@ -59,7 +59,7 @@ pub(crate) struct Seen {
     pub(crate) operations: Vec<(Option<String>, Operation)>,
     /// Places of operations above, and where to ask what became of them.
     pub(crate) unsettled: Vec<(usize, String)>,
-    /// Operations that were in doubt, and settled at once.
+    /// Operations that were in doubt, and settled while others worked: by their address, or by asking again with their key.
     pub(crate) doubts: usize,
     pub(crate) slowest: Vec<Slowest>,
     pub(crate) violations: Vec<Violation>,
@@ -204,6 +204,7 @@ impl Client {
                 Err(Silence::NotAnswered) => in_doubt = true,
                 Ok(said) => match judge(asked, &said) {
                     Judged::Certain(told, record) => {
+                        self.seen.doubts += usize::from(in_doubt);
                         return Some(Outcome { told, record, address: None, began, manner });
                     }
                     Judged::NotTaken if in_doubt || manner == Manner::Keyed => {}
@@ -292,10 +293,8 @@ impl Client {
         );
         let began = Instant::now();
         let said = self.wires[self.gate].exchange(&text).await;
-        if !self.shared.excused[self.gate].load(Ordering::Relaxed) {
-            let slowest = &mut self.seen.slowest[self.gate];
-            slowest.took = slowest.took.max(began.elapsed());
-        }
+        let excused = self.shared.excused[self.gate].load(Ordering::Relaxed);
+        self.seen.slowest[self.gate].note(began.elapsed(), excused);
         said
     }
 

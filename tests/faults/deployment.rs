@@ -136,13 +136,15 @@ impl Deployment {
         self.excused.iter().for_each(|gate| gate.store(false, Ordering::Relaxed));
     }
 
-    /// Notes what gates and workers hold now.
-    pub(crate) fn note_usages(&mut self) {
+    /// Notes what gates and workers hold now, and returns it.
+    pub(crate) fn note_usages(&mut self) -> Vec<Usage> {
+        let mut now = Vec::new();
         for (name, servers) in [("gate", &self.gates), ("worker", &self.workers)] {
             let used = servers.iter().enumerate();
-            let used = used.map(|(number, server)| usage(format!("{name} {number}"), server.pid()));
-            self.usages.extend(used);
+            now.extend(used.map(|(number, server)| usage(format!("{name} {number}"), server.pid())));
         }
+        self.usages.extend_from_slice(&now);
+        now
     }
 
     /// Queues of commands, or of dead letters, that matter and hold messages.

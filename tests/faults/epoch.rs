@@ -71,9 +71,9 @@ impl Epoch<'_> {
         let stalled = stalls.end();
         let mut gathered = Gathered::of(seen);
         self.settle(&shared, &mut gathered);
-        self.deployment.note_usages();
+        let gone = bounds::gone(&self.deployment.note_usages());
         let listed = self.look_again(&shared, &mut gathered)?;
-        self.wait_for_empty_queues()?;
+        self.wait_for_empty_queues(&shared)?;
         let after = self.deployment.database().partitions()?;
         let read_at = shared.now();
         let table = self.deployment.database().read(&after.difference(&before).cloned().collect())?;
@@ -83,6 +83,7 @@ impl Epoch<'_> {
         let limit = DEADLINE + GRACE + stalled;
         violations.extend(bounds::hangs(&gathered.slowest, limit));
         violations.extend(bounds::growth(&self.deployment.usages));
+        violations.extend(gone);
         violations.extend(check::lists::check(&listed, &table));
         violations.extend(bounds::repeats(self.deployment.wires.batches.take_repeated()));
         violations.extend(self.let_in_with(&ended)?);
@@ -91,9 +92,10 @@ impl Epoch<'_> {
             violations.push(Violation::other(format!("no recovery within {RECOVERS_WITHIN:?}")));
         }
         let measured = gathered.measure(name, &starts, recovery, violations);
-        for (fault, pause) in faults.iter().zip(&measured.pauses) {
-            eprintln!("{}: paused for {pause:.1?}", fault.name);
+        for ((fault, pause), of_record) in faults.iter().zip(&measured.pauses).zip(&measured.record_pauses) {
+            eprintln!("{}: paused for {pause:.1?}, one record for {of_record:.1?}", fault.name);
         }
+        eprintln!("answers in time: within {limit:.1?}");
         Ok(measured)
     }
 
@@ -129,7 +131,7 @@ impl Epoch<'_> {
             name: self.name.clone(),
             start: Instant::now(),
             // Later than it may come, so that what comes too late is seen.
-            patience: DEADLINE + GRACE * 3,
+            patience: DEADLINE * 3,
             pace: self.pace,
             stopped: AtomicBool::new(false),
             calm: self.deployment.calm.subscribe(),

@@ -26,6 +26,8 @@ pub(crate) struct Measured {
     pub(crate) violations: Vec<Violation>,
     /// The longest time without an acknowledged change, of each time.
     pub(crate) pauses: Vec<Duration>,
+    /// The longest in which one of the shared records had none.
+    pub(crate) record_pauses: Vec<Duration>,
     /// From healing until every client had a change acknowledged again; the longest.
     pub(crate) recovery: Duration,
 }
@@ -49,12 +51,8 @@ impl Measured {
         self.twice += other.twice;
         self.violations.extend_from_slice(&other.violations);
         self.pauses.extend_from_slice(&other.pauses);
+        self.record_pauses.extend_from_slice(&other.record_pauses);
         self.recovery = self.recovery.max(other.recovery);
-    }
-
-    /// The longest.
-    fn pause(&self) -> Duration {
-        self.pauses.iter().copied().max().unwrap_or_default()
     }
 
     /// A row of the table.
@@ -62,11 +60,12 @@ impl Measured {
         let Self {
             fault, epochs, operations, acknowledged, failed, unknown, unresolved, lost, twice, ..
         } = self;
-        let (violations, pause, recovery) =
-            (self.violations.len(), self.pause().as_secs_f32(), self.recovery.as_secs_f32());
+        let longest = |pauses: &[Duration]| pauses.iter().copied().max().unwrap_or_default().as_secs_f32();
+        let (pause, of_record) = (longest(&self.pauses), longest(&self.record_pauses));
+        let (violations, recovery) = (self.violations.len(), self.recovery.as_secs_f32());
         format!(
             "| {fault} | {epochs} | {operations} | {acknowledged} | {failed} | {unknown} | {unresolved} | {lost} \
-             | {twice} | {violations} | {pause:.1} s | {recovery:.1} s |"
+             | {twice} | {violations} | {pause:.1} s | {of_record:.1} s | {recovery:.1} s |"
         )
     }
 }
@@ -96,8 +95,8 @@ impl Report {
     /// In Markdown.
     pub(crate) fn table(&self) -> String {
         let mut table = "| fault | times | operations | acknowledged | definite failures | unknown at first | unresolved \
-                         | lost | duplicate effects | violations | longest write pause | recovery |\n\
-                         |---|---|---|---|---|---|---|---|---|---|---|---|\n"
+                         | lost | duplicate effects | violations | longest write pause | of one record | recovery |\n\
+                         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
         let mut all: Option<Measured> = None;
         for measured in self.faults.values() {

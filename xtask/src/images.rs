@@ -19,6 +19,10 @@ use crate::test::{BINARIES_OF_TESTS, cargo};
 /// Below the top of the repository.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/images.sh");
 const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// In millions of bytes.
+const LARGEST: u64 = 60;
 
 /// How cargo builds the binaries of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -50,6 +54,7 @@ pub(crate) fn directory() -> Result<PathBuf> {
 pub(crate) fn run() -> Result<()> {
     let docker: &[&str] = &[];
     for image in ours(Profile::Release)? {
+        ensure!(image.megabytes()? <= LARGEST, "{} has more than {LARGEST} MB", image.name);
         image.import(docker, crate_version(), &[])?;
         writeln!(io::stdout(), "{}:{}  {} MB", image.name, crate_version(), image.megabytes()?)?;
     }
@@ -63,6 +68,30 @@ pub(crate) fn crate_version() -> &'static str {
 
 /// The gate's and the worker's, from binaries that are built now.
 pub(crate) fn ours(profile: Profile) -> Result<Vec<Image>> {
+    pack(Path::new(REPOSITORY), profile, &directory()?)?;
+    packed()
+}
+
+/// The same of another commit of this repository.
+pub(crate) fn of_commit(commit: &str, profile: Profile) -> Result<Vec<Image>> {
+    let (sources, out) = (Path::new(TARGET).join("commit"), directory()?.join("commit"));
+    fs::create_dir_all(&out)?;
+    check_out(commit, &sources)?;
+    pack(&sources, profile, &out)?;
+    Ok(of_ours(&out, commit))
+}
+
+/// In a clone that shares its objects with this repository: binaries tell the commit that they were built from.
+fn check_out(commit: &str, directory: &Path) -> Result<()> {
+    let within = directory.display().to_string();
+    if !directory.exists() {
+        let cloned = git(&["clone", "--quiet", "--shared", "--no-checkout", REPOSITORY, &within]);
+        cloned.context("a clone that is shallow lacks earlier commits: git fetch --unshallow")?;
+    }
+    git(&["-C", &within, "checkout", "--quiet", "--force", "--detach", commit]).map(drop)
+}
+
+fn pack(sources: &Path, profile: Profile, out: &Path) -> Result<()> {
     let (task, built_in): (&[&str], _) = match profile {
         Profile::Release => {
             let shipped = &[
@@ -79,14 +108,18 @@ pub(crate) fn ours(profile: Profile) -> Result<Vec<Image>> {
         }
         Profile::Dev => (BINARIES_OF_TESTS, "debug"),
     };
-    ensure!(cargo(task, &[], &[])?.success(), "the binaries were not built");
-    script(&["binaries".as_ref(), &Path::new(TARGET).join(built_in), &directory()?])?;
-    packed()
+    let of_these = ["--manifest-path".to_owned(), sources.join("Cargo.toml").display().to_string()];
+    let built = cargo(task, &[&of_these[..], &["--target-dir".to_owned(), TARGET.to_owned()]].concat(), &[])?;
+    ensure!(built.success(), "the binaries were not built");
+    script(&["binaries".as_ref(), &Path::new(TARGET).join(built_in), out])
 }
 
-/// The same, as they were packed last.
+/// Those of these sources, as they were packed last.
 pub(crate) fn packed() -> Result<Vec<Image>> {
-    let out = directory()?;
+    Ok(of_ours(&directory()?, &commit()))
+}
+
+fn of_ours(out: &Path, commit: &str) -> Vec<Image> {
     let image = |name, binary: &str, archive: &str, environment: &[&str]| {
         let health = format!(r#"["/usr/local/bin/{binary}", "healthcheck"]"#);
         let mut changes = vec![
@@ -94,12 +127,12 @@ pub(crate) fn packed() -> Result<Vec<Image>> {
             format!(r#"ENTRYPOINT ["/usr/local/bin/{binary}"]"#),
             format!("HEALTHCHECK --interval=5s --timeout=4s --start-period=60s --retries=3 CMD {health}"),
             format!("LABEL org.opencontainers.image.version={}", crate_version()),
-            format!("LABEL org.opencontainers.image.revision={}", commit()),
+            format!("LABEL org.opencontainers.image.revision={commit}"),
         ];
         changes.extend(environment.iter().map(|variable| format!("ENV {variable}")));
         Image { name, archive: out.join(archive), changes }
     };
-    Ok(vec![
+    vec![
         image("penstock/gate", "gate", "gate.tar", &[]),
         image(
             "penstock/storage-worker",
@@ -107,7 +140,7 @@ pub(crate) fn packed() -> Result<Vec<Image>> {
             "storage-worker.tar",
             &["ADMIN_BIND=127.0.0.1:8081"],
         ),
-    ])
+    ]
 }
 
 /// Those that the lab runs in place of official ones.
@@ -160,9 +193,12 @@ fn script(arguments: &[&Path]) -> Result<()> {
 
 /// Of the sources, as git has it.
 fn commit() -> String {
-    let mut command = Command::new("git");
-    command.args(["rev-parse", "--short=12", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    let output = command.output().ok().filter(|output| output.status.success());
-    let commit = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    commit.unwrap_or_else(|| "unknown".to_owned())
+    git(&["-C", REPOSITORY, "rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|_| "unknown".to_owned())
+}
+
+fn git(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("git").args(arguments).output().context("running git")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "git {}: {}", arguments.join(" "), said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -9,11 +9,14 @@ use std::{
 use serde_yaml_ng::Value;
 
 /// Who is on which network, and nobody else is.
-const FENCES: [(&str, &[&str]); 4] = [
+const FENCES: [(&str, &[&str]); 7] = [
     ("edge", &["edge", "gate"]),
     ("sessions", &["gate", "redis-1", "redis-2", "redis-3", "sentinel-1", "sentinel-2", "sentinel-3"]),
     ("queue", &["gate", "storage-worker", "rabbitmq-1", "rabbitmq-2", "rabbitmq-3"]),
     ("storage", &["storage-worker", "migrate", "cassandra", "repair"]),
+    ("logs", &["elasticsearch", "logstash", "kibana", "logs-template", "kibana-objects"]),
+    ("queue-admin", &["rabbitmq-1", "rabbitmq-2", "rabbitmq-3"]),
+    ("logs-admin", &["kibana"]),
 ];
 /// What does one thing and ends, or waits between two.
 const WITHOUT_HEALTH: [&str; 4] = ["migrate", "repair", "logs-template", "kibana-objects"];
@@ -111,7 +114,28 @@ fn a_new_version_starts_first_and_goes_back_by_itself() {
         assert_eq!(update["failure_action"].as_str(), Some("rollback"), "{name}");
         assert_eq!(deploy["rollback_config"]["order"].as_str(), Some("start-first"), "{name}");
         assert_eq!(sources(&services[name]["ports"]), BTreeSet::new(), "{name}: two cannot have one port");
-        assert!(!deploy["placement"]["preferences"].is_null(), "{name} is not spread over the machines");
+        // Swarm knows labels only; of anything else it says nothing, and does nothing.
+        let label = deploy["placement"]["preferences"][0]["spread"].as_str().expect("a spread");
+        let label = label.strip_prefix("node.labels.").expect("a label of nodes");
+        let operations = read("docs/operations.md");
+        for machine in 1..=3 {
+            assert!(operations.contains(&format!("--label-add {label}={machine} ")), "{name}: {label}");
+        }
+    }
+}
+
+/// Pasted, lines would be run on after one that failed.
+#[test]
+fn commands_of_operators_stop_at_the_first_that_fails() {
+    let operations = read("docs/operations.md");
+    let blocks: Vec<&str> =
+        operations.split("\n```sh lab:").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
+    assert!(blocks.len() > 20, "{} blocks", blocks.len());
+    for block in blocks {
+        let (name, commands) = block.split_once('\n').expect("a name, and commands");
+        let is_one = commands.replace("\\\n", " ").lines().count() == 1;
+        let is_strict = commands.starts_with("(\nset -eu\n") && commands.ends_with("\n)");
+        assert!(is_one || is_strict, "the block {name} is neither one command nor ( set -eu … )");
     }
 }
 

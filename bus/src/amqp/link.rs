@@ -118,7 +118,8 @@ impl Link {
         } else {
             tracing::warn!("not all queues were declared within {DECLARING:?}");
         }
-        let channel = consuming.create_channel().await?;
+        let channel =
+            timeout(GREETING, consuming.create_channel()).await.map_err(|_| LinkError::Silent)??;
         let heard = Heard::default();
         let (given_up, listening) = (lost.clone(), heard.clone());
         let watching = async move {

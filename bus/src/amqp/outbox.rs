@@ -16,9 +16,16 @@ use messages::{Reply, delivery};
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// As long as most gates wait for an answer.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// Takes replies of all deliveries. One task publishes them: at once to a gate that none is on its way to; else they
 /// gather until the broker has that one.
@@ -35,12 +42,22 @@ struct Outgoing {
     sent: oneshot::Sender<Result<(), PublishError>>,
 }
 
-type Sent = (ShortString, Vec<Outgoing>, Result<(), PublishError>);
+/// A channel, and the link that it belongs to.
+type Outlet = (Arc<Link>, Channel);
+
+/// What became of a message to one gate.
+struct Sent {
+    gate: ShortString,
+    replies: Vec<Outgoing>,
+    result: Result<(), PublishError>,
+    /// The channel that it went by, and whether that can be used again.
+    outlet: Option<(Outlet, bool)>,
+}
 
 /// The task behind an [`Outbox`].
 struct Replies {
     links: Links,
-    channel: Option<(Arc<Link>, Channel)>,
+    outlet: Option<Outlet>,
     /// Gates that a message is on its way to, and what waits for it. One for each gate, so bounded by their number.
     waiting: HashMap<ShortString, VecDeque<Outgoing>>,
     flying: FuturesUnordered<BoxFuture<'static, Sent>>,
@@ -50,7 +67,7 @@ impl Outbox {
     /// Starts the task.
     pub(super) fn open(tasks: &TaskTracker, links: Links, closing: CancellationToken) -> Self {
         let (replies, outgoing) = mpsc::unbounded_channel();
-        let task = Replies { links, channel: None, waiting: HashMap::new(), flying: FuturesUnordered::new() };
+        let task = Replies { links, outlet: None, waiting: HashMap::new(), flying: FuturesUnordered::new() };
         tasks.spawn(task.run(outgoing, closing));
         Self { replies }
     }
@@ -80,9 +97,9 @@ impl Replies {
         while !(ended && self.flying.is_empty()) {
             tokio::select! {
                 biased;
-                Some(sent) = self.flying.next() => self.settle(sent).await,
+                Some(sent) = self.flying.next() => self.settle(sent),
                 reply = outgoing.recv(), if !ended => match reply {
-                    Some(reply) => self.take(reply).await,
+                    Some(reply) => self.take(reply),
                     None => ended = true,
                 },
                 () = closing.cancelled(), if !outgoing.is_closed() => outgoing.close(),
@@ -90,25 +107,29 @@ impl Replies {
         }
     }
 
-    async fn take(&mut self, reply: Outgoing) {
+    fn take(&mut self, reply: Outgoing) {
         if let Some(waiting) = self.waiting.get_mut(&reply.gate) {
             waiting.push_back(reply);
         } else {
             let gate = reply.gate.clone();
             self.waiting.insert(gate.clone(), VecDeque::from([reply]));
-            self.publish_next(gate).await;
+            self.publish_next(gate);
         }
     }
 
-    async fn settle(&mut self, (gate, replies, result): Sent) {
-        self.channel = self.channel.take().filter(|(_, channel)| !is_spent(channel, &result));
+    fn settle(&mut self, Sent { gate, replies, result, outlet }: Sent) {
+        match outlet {
+            Some((outlet, true)) => self.outlet = Some(outlet),
+            Some(((_, spent), false)) => drop(self.outlet.take_if(|(_, kept)| kept.id() == spent.id())),
+            None => {}
+        }
         for reply in replies {
             let _ = reply.sent.send(result.clone());
         }
-        self.publish_next(gate).await;
+        self.publish_next(gate);
     }
 
-    async fn publish_next(&mut self, gate: ShortString) {
+    fn publish_next(&mut self, gate: ShortString) {
         let Some(waiting) = self.waiting.get_mut(&gate) else { return };
         let replies = batch::fill(|room| {
             let fits = waiting.front().is_some_and(|reply| reply.bytes.len() <= room);
@@ -118,33 +139,51 @@ impl Replies {
             self.waiting.remove(&gate);
             return;
         }
-        let channel = self.channel().await;
-        self.flying.push(Box::pin(async move {
-            let result = match channel {
-                Ok((link, channel)) => post(&link, &channel, &gate, &replies).await,
-                Err(error) => Err(error),
-            };
-            (gate, replies, result)
-        }));
+        self.flying.push(Box::pin(post(self.links.clone(), self.outlet.clone(), gate, replies)));
     }
+}
 
-    async fn channel(&mut self) -> Result<(Arc<Link>, Channel), PublishError> {
-        let link = self.links.current().ok_or_else(|| PublishError::Unsent(self.links.reason()))?;
-        match &self.channel {
-            Some((of, channel)) if Arc::ptr_eq(of, &link) => Ok((link, channel.clone())),
-            _ => {
-                let opened = link.lost.run_until_cancelled(link.publishing_channel()).await;
-                let opened = opened.ok_or_else(|| PublishError::Unsent(self.links.reason()))?;
-                let channel = opened.map_err(|error| PublishError::Unsent(error.to_string()))?;
-                self.channel = Some((Arc::clone(&link), channel.clone()));
-                Ok((link, channel))
-            }
+/// Publishes a message, by this channel if it is the present link's.
+async fn post(links: Links, outlet: Option<Outlet>, gate: ShortString, replies: Vec<Outgoing>) -> Sent {
+    let (result, outlet) = match open(&links, outlet).await {
+        Err(error) => (Err(error), None),
+        Ok((link, channel)) => {
+            let published = timeout(GIVEN_UP_AFTER, publish_to(&link, &channel, &gate, &replies)).await;
+            let result = published.unwrap_or(Err(PublishError::Unconfirmed));
+            let is_usable = !is_spent(&channel, &result);
+            let is_lost = link.lost.is_cancelled();
+            (if is_lost { result } else { forgive(result) }, Some(((link, channel), is_usable)))
+        }
+    };
+    Sent { gate, replies, result, outlet }
+}
+
+/// A gate's queue that is gone with its node is no error, nor is one that confirms nothing. Effects are stored with their
+/// receipts, for which a gate asks that waits still; to carry out the command once more would bring it nothing sooner.
+fn forgive(result: Result<(), PublishError>) -> Result<(), PublishError> {
+    if let Err(error @ (PublishError::Refused(_) | PublishError::Unconfirmed)) = result {
+        tracing::info!(error.message = %BusError::from(error), "replies did not reach the queue of their gate");
+        return Ok(());
+    }
+    result
+}
+
+async fn open(links: &Links, outlet: Option<Outlet>) -> Result<Outlet, PublishError> {
+    let unsent = || PublishError::Unsent(links.reason());
+    let link = links.current().ok_or_else(unsent)?;
+    match outlet {
+        Some((of, channel)) if Arc::ptr_eq(&of, &link) => Ok((link, channel)),
+        _ => {
+            let opening = timeout(GIVEN_UP_AFTER, link.publishing_channel());
+            let opened = link.lost.run_until_cancelled(opening).await.ok_or_else(unsent)?;
+            let channel = opened.map_err(|_| unsent())?;
+            Ok((Arc::clone(&link), channel.map_err(|error| PublishError::Unsent(error.to_string()))?))
         }
     }
 }
 
 /// Not `mandatory`: nobody waits for what cannot reach its gate any more, and what is returned is of no use.
-async fn post(
+async fn publish_to(
     link: &Link,
     channel: &Channel,
     gate: &ShortString,

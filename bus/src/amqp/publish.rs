@@ -3,7 +3,11 @@
 use super::link;
 use crate::BusError;
 use lapin::{BasicProperties, Channel, Confirmation, options::BasicPublishOptions};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// A broker that does not confirm within this is asked again.
+pub(super) const CONFIRMED_WITHIN: Duration = Duration::from_secs(4);
 
 /// Why a message did not arrive, or may not have. Several calls may be told.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! One task for each shard that sends commands.
 
 use super::{
-    publish::{PublishError, is_spent, publish},
+    publish::{CONFIRMED_WITHIN, PublishError, is_spent, publish},
     supervisor::Links,
 };
 use crate::{
@@ -20,8 +20,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// A broker that does not confirm within this is asked again.
-const CONFIRMED_WITHIN: Duration = Duration::from_secs(4);
 const TRANSIENT: u8 = 1;
 const PERSISTENT: u8 = 2;
 

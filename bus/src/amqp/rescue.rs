@@ -2,7 +2,7 @@
 
 use super::{
     death,
-    publish::{PublishError, publish},
+    publish::{CONFIRMED_WITHIN, PublishError, publish},
     receiver::Unsettled,
     supervisor::Links,
 };
@@ -11,6 +11,7 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use lapin::{BasicProperties, options::BasicPublishOptions, types::FieldTable};
 use std::time::Duration;
+use tokio::time::timeout;
 
 const MAX_DELAY: Duration = Duration::from_secs(10);
 
@@ -81,11 +82,14 @@ async fn publish_all(
     links: &Links,
 ) -> Result<(), PublishError> {
     let link = links.wait().await;
-    let channel = link.lost.run_until_cancelled(link.publishing_channel()).await;
-    let channel = channel.ok_or(PublishError::Unconfirmed)?.map_err(PublishError::Broken)?;
+    let opening = timeout(CONFIRMED_WITHIN, link.publishing_channel());
+    let opened = link.lost.run_until_cancelled(opening).await.and_then(Result::ok);
+    let channel = opened.ok_or(PublishError::Unconfirmed)?.map_err(PublishError::Broken)?;
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     for body in bodies {
-        publish(&link.lost, &channel, DEFAULT_EXCHANGE, queue, options, body, properties.clone()).await?;
+        let published =
+            publish(&link.lost, &channel, DEFAULT_EXCHANGE, queue, options, body, properties.clone());
+        timeout(CONFIRMED_WITHIN, published).await.unwrap_or(Err(PublishError::Unconfirmed))?;
     }
     Ok(())
 }

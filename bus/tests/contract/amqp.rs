@@ -212,6 +212,29 @@ async fn cuttable(vhost: &Vhost) -> (Proxy, String) {
     .await
 }
 
+/// Its consumers are not told: the driver lets them wait for what can never come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_whose_broker_falls_silent_consumes_at_another() {
+    let vhost = Vhost::create().await;
+    let ((first, one), (second, other)) = (cuttable(&vhost).await, cuttable(&vhost).await);
+    second.block();
+    let worker = AmqpBus::connect(AmqpConfig::new([one, other], "worker").unwrap());
+    up(&worker).await;
+    let _consumer = consume(&worker, "worker", &[Lane::Read, Lane::Write], 10).await;
+    let queues = [Queue { lane: Lane::Read, shard: 0 }, Queue { lane: Lane::Write, shard: 0 }];
+    let mut before = BTreeSet::new();
+    for queue in queues {
+        // The broker tells of consumers with a delay.
+        while before.is_superset(&vhost.consumers_of(queue).await) {}
+        before.extend(vhost.consumers_of(queue).await);
+    }
+    second.restore();
+    first.block();
+    for queue in queues {
+        within(async { while vhost.consumers_of(queue).await.is_subset(&before) {} }).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_cut_off_worker_held_goes_to_another_and_it_comes_back() {
     let vhost = Vhost::create().await;

@@ -1,7 +1,7 @@
 //! A broker of our own, to be killed and throttled.
 
 use crate::{
-    commands::{answer_to, call, ids, outcome, read, serve, to, write},
+    commands::{answer, answer_to, call, ids, outcome, read, serve, to, write},
     ground::{blocking, connect, consume, down, next, up, within},
 };
 use bus::{AmqpBus, AmqpConfig, Bus, BusError, Lane};
@@ -58,11 +58,12 @@ async fn the_broker_may_be_killed_and_restarted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_alarm_of_the_broker_refuses_calls_at_once() {
+async fn an_alarm_of_the_broker_refuses_calls_at_once_and_holds_no_delivery_for_ever() {
     let (_scratch, broker) = broker().await;
     let (gate, worker) = (connect(broker.url(), "gate").await, connect(broker.url(), "worker").await);
-    serve(consume(&*worker, "worker", &Lane::ALL, 10).await);
-    within(gate.call(write(STARTING))).await.unwrap();
+    let mut consumer = consume(&*worker, "worker", &Lane::ALL, 10).await;
+    let _asked = call(&gate, write(STARTING));
+    let held = next(&mut consumer).await;
     let broker = throttle(broker, "0").await;
     // The broker blocks a connection only when it publishes.
     let pending = call(&gate, write(STARTING));
@@ -71,8 +72,10 @@ async fn an_alarm_of_the_broker_refuses_calls_at_once() {
     let refused = gate.call(write(STARTING)).await.unwrap_err();
     assert!(matches!(&refused, BusError::Refused(_)), "{refused:?}");
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    within(answer(held)).await;
     let _broker = throttle(broker, "0.6").await;
     up(&*gate).await;
+    serve(consumer);
     within(pending).await.unwrap().unwrap();
 }
 

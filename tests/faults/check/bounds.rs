@@ -14,11 +14,20 @@ pub(crate) struct Slowest {
     pub(crate) took: Duration,
 }
 
+impl Slowest {
+    /// Of an answer, or of the wait for one. A gate that could not answer is `excused`.
+    pub(crate) fn note(&mut self, took: Duration, excused: bool) {
+        if !excused {
+            self.took = self.took.max(took);
+        }
+    }
+}
+
 /// What a process holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) process: String,
-    /// Resident memory at its peak, in bytes.
+    /// Resident memory at its peak, in bytes; 0: there is no such process any more.
     pub(crate) memory: u64,
     pub(crate) descriptors: usize,
 }
@@ -40,6 +49,12 @@ pub(crate) fn growth(usages: &[Usage]) -> Vec<Violation> {
             Violation::other(format!("{one:?}: at most {MOST_MEMORY} bytes, {MOST_DESCRIPTORS} descriptors"))
         })
         .collect()
+}
+
+/// Processes that are not there, though all that a fault had stopped were started again.
+pub(crate) fn gone(usages: &[Usage]) -> Vec<Violation> {
+    let gone = usages.iter().filter(|one| one.memory == 0);
+    gone.map(|one| Violation::other(format!("{} has ended by itself", one.process))).collect()
 }
 
 /// Groups that the driver sent again by itself. A worker that does not know what became of one looks first.

@@ -94,6 +94,12 @@ pub(crate) fn listed(said: &Said) -> (Vec<Listed>, bool) {
     (records.iter().filter_map(one).collect(), body["next"].is_null())
 }
 
+/// Whether a list of dead letters is empty.
+pub(crate) fn has_no_letters(said: &Said) -> bool {
+    let body: Value = serde_json::from_slice(&said.body).unwrap_or_default();
+    body["dead_letters"].as_array().is_some_and(Vec::is_empty)
+}
+
 /// The cursor of the next page.
 pub(crate) fn cursor(said: &Said) -> Option<String> {
     let body: Value = serde_json::from_slice(&said.body).ok()?;

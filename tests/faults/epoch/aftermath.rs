@@ -83,8 +83,17 @@ impl Epoch<'_> {
     }
 
     /// Every command has come to its end when no queue holds one, and none has become a dead letter.
-    pub(super) fn wait_for_empty_queues(&self) -> Result<()> {
-        self.deployment.drain(|_| true, EMPTY_WITHIN)
+    pub(super) fn wait_for_empty_queues(&self, shared: &Arc<Shared>) -> Result<()> {
+        self.deployment.drain(|_| true, EMPTY_WITHIN)?;
+        let mut client = Client::new(Arc::clone(shared), self.clients);
+        let (method, path) = ("GET", "/v1/dead-letters".to_owned());
+        let said = self.insist(
+            &mut client,
+            &Request { method, path, headers: String::new(), body: String::new() },
+            200,
+        )?;
+        ensure!(answers::has_no_letters(&said), "there are dead letters: {}", said.text());
+        Ok(())
     }
 }
 

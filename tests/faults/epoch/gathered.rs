@@ -7,8 +7,9 @@ use crate::{
         bounds::Slowest,
         rows::{History, Table},
     },
-    client::Seen,
+    client::{Seen, name_of},
     history::{Manner, Moment, Operation, Told},
+    plan::SHARED_RECORDS,
     report::Measured,
 };
 use std::{collections::HashMap, time::Duration};
@@ -82,6 +83,13 @@ impl Gathered {
         // What lists showed is no operation of its own.
         let operations: Vec<&Operation> = operations.filter(|operation| operation.token != 0).collect();
         let count = |counts: fn(&Operation) -> bool| operations.iter().filter(|one| counts(one)).count();
+        let done = |operations: &[Operation]| -> Vec<Moment> {
+            let done = operations.iter().filter(|operation| operation.told.made().is_some());
+            done.map(|operation| operation.ended).collect()
+        };
+        let all = self.history.records.values().flat_map(|operations| done(operations)).collect();
+        let shared = (0..SHARED_RECORDS).filter_map(|record| self.history.records.get(&name_of(record)));
+        let shared = shared.map(|operations| done(operations)).collect();
         let of_kind = |kind| violations.iter().filter(|one| one.kind == kind).count();
         Measured {
             fault,
@@ -94,19 +102,24 @@ impl Gathered {
                 + self.unsettled.len(),
             lost: of_kind(Kind::Lost),
             twice: of_kind(Kind::Twice),
-            pauses: pauses(&operations, starts),
+            pauses: pauses(vec![all], starts),
+            record_pauses: pauses(shared, starts),
             recovery: recovery.unwrap_or(super::RECOVERS_WITHIN),
             violations,
         }
     }
 }
 
-/// The longest time without an acknowledged change, of each fault, from just before it until just before the next.
-fn pauses(operations: &[&Operation], starts: &[Moment]) -> Vec<Duration> {
-    let acknowledged = operations.iter().filter(|operation| operation.told.made().is_some());
-    let mut ends: Vec<Moment> = acknowledged.map(|operation| operation.ended).collect();
-    ends.sort_unstable();
-    let gaps: Vec<(Moment, Moment)> = ends.windows(2).map(|pair| (pair[1], pair[1] - pair[0])).collect();
+/// Of lists of when changes were acknowledged, the longest time in which one of them has none: of each fault, from just before
+/// it until just before the next.
+fn pauses(mut lists: Vec<Vec<Moment>>, starts: &[Moment]) -> Vec<Duration> {
+    let last = lists.iter().flatten().copied().max().unwrap_or_default();
+    let mut gaps: Vec<(Moment, Moment)> = Vec::new();
+    for ends in &mut lists {
+        ends.push(last);
+        ends.sort_unstable();
+        gaps.extend(ends.windows(2).map(|pair| (pair[1], pair[1] - pair[0])));
+    }
     let mut starts: Vec<Moment> =
         starts.iter().map(|began| began.saturating_sub(micros(Duration::from_secs(1)))).collect();
     starts.push(Moment::MAX);

@@ -8,7 +8,7 @@
 //! connection was closed before a byte of it had left.) No answer within the limit counts as a failure.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -58,7 +58,8 @@ pub(crate) struct Told {
     pub(crate) failures: Vec<(Duration, String)>,
     /// Of any one client of each edge, the longest time between two good answers.
     pub(crate) pauses: Vec<Pause>,
-    acknowledged: Vec<String>,
+    /// Records, with what was acknowledged to be written into them.
+    acknowledged: Vec<(String, u64)>,
 }
 
 /// The longest times between two good answers: to reads, and to changes.
@@ -128,7 +129,10 @@ impl Load {
             all.acknowledged.extend(one.acknowledged);
         }
         let present = self.runtime.block_on(self.records.list())?;
-        let lost = all.acknowledged.iter().filter(|record| !present.contains(*record)).count();
+        // A later change may have been carried out though nobody was told so.
+        let is_there =
+            |(record, step): &&(String, u64)| present.get(record).is_some_and(|there| there >= step);
+        let lost = all.acknowledged.iter().filter(|one| !is_there(one)).count();
         Ok((all, lost))
     }
 }
@@ -161,13 +165,13 @@ impl Records {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The ids of all records, page by page, from whichever edge answers.
-    async fn list(&self) -> Result<HashSet<String>> {
-        let (client, mut found, mut cursor, mut failures) = (client()?, HashSet::new(), None::<String>, 0);
+    /// All records and what was written last, page by page, from whichever edge answers.
+    async fn list(&self) -> Result<HashMap<String, u64>> {
+        let (client, mut found, mut cursor, mut failures) = (client()?, HashMap::new(), None::<String>, 0);
         let mut edges = self.edges.iter().cycle();
         let mut edge = edges.next().context("no edge")?;
         loop {
-            let mut url = format!("{edge}{}?limit={PAGE}&fields=none", self.path());
+            let mut url = format!("{edge}{}?limit={PAGE}", self.path());
             if let Some(cursor) = &cursor {
                 url = format!("{url}&cursor={cursor}");
             }
@@ -181,7 +185,11 @@ impl Records {
             };
             let page: Value = answer.json().await?;
             let records = page["records"].as_array().context("no records in a list")?;
-            found.extend(records.iter().filter_map(|record| record["id"].as_str()).map(str::to_owned));
+            let one = |record: &Value| {
+                let step = record["document"]["step"].as_u64().unwrap_or_default();
+                Some((record["id"].as_str()?.to_owned(), step))
+            };
+            found.extend(records.iter().filter_map(one));
             match page["next"].as_str() {
                 Some(next) => cursor = Some(next.to_owned()),
                 None => return Ok(found),
@@ -193,7 +201,7 @@ impl Records {
 /// What a client does again and again.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Job {
-    /// Writes another record each time.
+    /// Writes another record each time, but for each fourth: that replaces the one before.
     Write,
     /// Reads the record that was acknowledged last, whoever wrote it.
     ReadLatest,
@@ -227,7 +235,7 @@ impl Worker {
         let reads = loop {
             step += 1;
             let (reads, done) = match self.told.acknowledged.first() {
-                Some(own) if self.job == Job::ReadOwn => (true, self.read(own.clone()).await),
+                Some((own, _)) if self.job == Job::ReadOwn => (true, self.read(own.clone()).await),
                 _ if self.job == Job::ReadLatest => (true, self.read(self.records.latest()).await),
                 _ => (false, self.write(step).await),
             };
@@ -244,13 +252,13 @@ impl Worker {
     }
 
     async fn write(&mut self, step: u64) -> bool {
-        let id = format!("{}-{step}", self.number);
+        let id = format!("{}-{}", self.number, if step.is_multiple_of(4) { step - 1 } else { step });
         let put =
             |this: &Records, client: &Client, url| this.say(client.put(url)).json(&json!({"step": step}));
         let done = self.ask(put, &id).await;
         if done {
             id.clone_into(&mut self.records.latest.lock().unwrap_or_else(PoisonError::into_inner));
-            self.told.acknowledged.push(id);
+            self.told.acknowledged.push((id, step));
         }
         done
     }

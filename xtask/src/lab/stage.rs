@@ -71,7 +71,8 @@ impl Lab {
         for block in ["labels", "secrets", "broker-users", "swarm-secrets"] {
             self.block(block, &[])?;
         }
-        self.deploy("node1")?;
+        self.block("found", &[("CASSANDRA_IMAGE", "penstock-lab/services:1")])?;
+        self.deploy()?;
         eprintln!("xtask: the stack serves after {:?}", began.elapsed());
         Ok(())
     }
@@ -103,10 +104,8 @@ impl Lab {
     }
 
     /// Deploys the stack as it is in the repository, and waits until all of it is there.
-    pub(crate) fn deploy(&self, founder: &str) -> Result<()> {
-        let mut command = self.command("deploy.sh", &["stack"]);
-        command.env("CASSANDRA_FOUNDER", founder);
-        run(command)?;
+    pub(crate) fn deploy(&self) -> Result<()> {
+        self.script("deploy.sh", &["stack"])?;
         self.settle(DEPLOYED_WITHIN).map(drop)
     }
 

@@ -40,6 +40,8 @@ struct Test {
     is_short: bool,
     /// Whether it needs failpoints, which binaries as they are shipped have not.
     needs_failpoints: bool,
+    /// What takes long, and comes before the load.
+    prepare: fn(&Lab) -> Result<()>,
     act: fn(&Lab) -> Result<String>,
     promise: Promise,
     /// Which edge goes away with its machine.
@@ -57,7 +59,7 @@ enum Promise {
 
 const fn unnoticed(name: &'static str, act: fn(&Lab) -> Result<String>) -> Test {
     let promise = Promise::Unnoticed;
-    Test { name, is_short: false, needs_failpoints: false, act, promise, gone: None }
+    Test { name, is_short: false, needs_failpoints: false, prepare: |_| Ok(()), act, promise, gone: None }
 }
 
 const fn paused(name: &'static str, reads: u64, writes: u64, act: fn(&Lab) -> Result<String>) -> Test {
@@ -73,12 +75,16 @@ const fn with_failpoints(test: Test) -> Test {
     Test { needs_failpoints: true, ..test }
 }
 
+const fn prepared(prepare: fn(&Lab) -> Result<()>, test: Test) -> Test {
+    Test { prepare, ..test }
+}
+
 /// The edge of this number, from 0, goes away with its machine.
 const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 33] = [
+const TESTS: [Test; 35] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -88,6 +94,7 @@ const TESTS: [Test; 33] = [
     short(unnoticed("worker-updated-in-haste", updates::worker_in_haste)),
     unnoticed("gate-updated", updates::gate),
     unnoticed("worker-updated", updates::worker),
+    prepared(updates::provide_earlier, unnoticed("another-version", updates::to_earlier_and_back)),
     short(unnoticed("gate-updated-to-a-bad-one", updates::bad_gate)),
     unnoticed("worker-updated-to-a-bad-one", updates::bad_worker),
     short(unnoticed("workers-scaled", scale::workers)),
@@ -105,6 +112,8 @@ const TESTS: [Test; 33] = [
     paused("certificate-rotated", 5, 5, upkeep::certificate_rotated),
     unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
     paused("brokers-restarted", 15, 15, processes::brokers),
+    // Nobody can be known meanwhile.
+    paused("sessions-all-killed", 90, 90, processes::sessions),
     unnoticed("gate-updated-fifty-times", updates::gate_fifty_times),
     // With two copies, changes wait for each node in turn, which is a JVM that starts on two busy cores.
     paused("databases-restarted", 15, 120, processes::databases),
@@ -174,6 +183,7 @@ fn run_all(lab: &Lab, profile: Profile, chosen: &[&Test]) -> Result<ExitCode> {
 }
 
 fn measure(lab: &Lab, test: &Test) -> Result<Measured> {
+    (test.prepare)(lab)?;
     lab.settle(WHOLE_WITHIN)?;
     let edges: Vec<String> = lab.nodes().iter().map(super::node::Node::edge).collect();
     let load = Load::start(&edges, &lab.secret("admin_password")?, CLIENTS)?;

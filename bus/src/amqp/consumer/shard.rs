@@ -146,6 +146,8 @@ impl Shard {
             tokio::select! {
                 biased;
                 () = self.consumption.cancel.cancelled() => break,
+                // The driver wakes nobody whose broker has fallen silent.
+                () = link.lost.cancelled() => return,
                 message = consumer.next() => match message {
                     Some(Ok(message)) => {
                         self.passed_over = 0;
@@ -164,7 +166,10 @@ impl Shard {
                 }
             }
         }
-        if channel.basic_cancel(consumer.tag(), BasicCancelOptions::default()).await.is_err() {
+        let cancelling = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+        let cancelled = link.lost.run_until_cancelled(timeout(ANSWERED_WITHIN, cancelling)).await;
+        if !matches!(cancelled, Some(Ok(Ok(())))) {
+            drop(self.close(link, channel.clone(), "a consumer could not be cancelled"));
             return;
         }
         // What came in between nobody has seen: dropped, it returns to the queue.

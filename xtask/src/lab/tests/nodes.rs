@@ -15,8 +15,8 @@ use crate::lab::{
     rest::Rest,
 };
 
-/// The swarm gives a silent node up, and starts its tasks elsewhere.
-const NOTICED_WITHIN: Duration = Duration::from_mins(1);
+/// From the loss of a node until all gates and workers run on the others.
+const ELSEWHERE_WITHIN: Duration = Duration::from_mins(1);
 const BACK_WITHIN: Duration = Duration::from_mins(8);
 const KEPT_WITHIN: Duration = Duration::from_secs(30);
 const LOGGED_WITHIN: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ pub(super) fn replaced(lab: &Lab) -> Result<String> {
     let (one, lost, left) = (lab.node(1), lab.node(2), [1, 3]);
     let (before, began) = (databases::up(&one)?, Instant::now());
     lab.script("lab.sh", &["remove", "2"])?;
-    elsewhere(lab, &lost)?;
+    elsewhere(lab, &lost, began)?;
     lab.block("replace-machine", &[])?;
     lab.join(4)?;
     let joined = began.elapsed();
@@ -104,7 +104,7 @@ fn lose(lab: &Lab, node: &Node, how: &str, back: &str) -> Result<String> {
     let began = Instant::now();
     lab.script("lab.sh", &[how, &number])?;
     let kept = is_kept(lab, node, &session);
-    let ended = elsewhere(lab, node);
+    let ended = elsewhere(lab, node, began);
     let elapsed = began.elapsed();
     lab.script("lab.sh", &[back, &number])?;
     ended?;
@@ -162,12 +162,13 @@ fn is_kept(lab: &Lab, lost: &Node, session: &Rest) -> Result<Duration> {
     Ok(kept)
 }
 
-/// Until gates and workers are all there, on the nodes that are left.
-fn elsewhere(lab: &Lab, lost: &Node) -> Result<()> {
+/// Until gates and workers are all there, on the nodes that are left since then.
+fn elsewhere(lab: &Lab, lost: &Node, since: Instant) -> Result<()> {
     let name = lost.name();
     let left = lab.nodes().into_iter().find(|node| node.number != lost.number).context("no node is left")?;
     for (service, replicas) in [("gate", 3), ("storage-worker", 2)] {
-        wait_for(&format!("{replicas} of {service} on the other nodes"), NOTICED_WITHIN, || {
+        let left_to_it = ELSEWHERE_WITHIN.saturating_sub(since.elapsed());
+        wait_for(&format!("{replicas} of {service} on the other nodes"), left_to_it, || {
             let format = "{{.Node}} {{.CurrentState}}";
             let service = format!("penstock_{service}");
             let listed = left.docker(&[

@@ -4,8 +4,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Lab, WHOLE_WITHIN, update};
-use crate::lab::node::{Node, wait_for};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{Lab, WHOLE_WITHIN};
+use crate::lab::{
+    node::{Node, wait_for},
+    rest::Rest,
+};
+
+const MOVED_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) fn worker(lab: &Lab) -> Result<String> {
     kill_one(lab, "storage-worker")
@@ -15,18 +23,58 @@ pub(super) fn gate(lab: &Lab) -> Result<String> {
     kill_one(lab, "gate")
 }
 
-/// Each of the three nodes of RabbitMQ, as an operator would.
+/// Each of the three nodes of RabbitMQ, by the words of docs/operations.md.
 pub(super) fn brokers(lab: &Lab) -> Result<String> {
-    for number in 1..=3 {
-        update(lab, &format!("rabbitmq-{number}"), &["--force"])?;
-    }
+    lab.block("restart-brokers", &[])?;
     Ok(String::new())
 }
 
-/// Each node of Cassandra.
+/// Each node of Cassandra, by the words of docs/operations.md.
 pub(super) fn databases(lab: &Lab) -> Result<String> {
-    update(lab, "cassandra", &["--force"])?;
+    lab.block("restart-databases", &[])?;
     Ok(String::new())
+}
+
+/// All servers and sentinels of Redis at once, as when all machines lose their power, while another server than the first is the
+/// primary. A session that only that one knows lives on.
+pub(super) fn sessions(lab: &Lab) -> Result<String> {
+    let (one, two) = (lab.node(1), lab.node(2));
+    let sentinel = || one.containers("sentinel-1")?.pop().context("no sentinel on this node");
+    let ask =
+        |what: &str| one.docker(&["exec", &sentinel()?, "sh", "-c", &format!("redis-cli -p 26379 {what}")]);
+    let primary =
+        || Ok::<_, anyhow::Error>(ask("sentinel get-master-addr-by-name sessions")?.contains("redis-1"));
+    wait_for("another primary", MOVED_WITHIN, || {
+        // Refused while another failover is under way.
+        if primary()? {
+            ask("sentinel failover sessions")?;
+        }
+        Ok(!primary()?)
+    })?;
+    let redis: Vec<(Node, String)> = lab
+        .nodes()
+        .into_iter()
+        .flat_map(|node| ["redis", "sentinel"].map(|part| (node.clone(), format!("{part}-{}", node.number))))
+        .collect();
+    let noted = |node: &Node, service: &str| -> Result<bool> {
+        let server = node.containers(service)?.pop().with_context(|| format!("no {service}"))?;
+        Ok(!node.docker(&["exec", &server, "cat", "/data/primary"])?.contains("redis-1"))
+    };
+    for (node, service) in redis.iter().filter(|(_, service)| service.starts_with("redis-")) {
+        wait_for(&format!("{service} knows it"), MOVED_WITHIN, || noted(node, service))?;
+    }
+    let session = Rest::log_in(&two.edge(), &lab.secret("admin_password")?)?;
+    // The first server lacks what came since: as if it had been away.
+    let server = one.containers("redis-1")?.pop().context("no redis-1")?;
+    let password = format!("REDISCLI_AUTH={}", lab.secret("redis_password")?);
+    let dropped = "redis-cli replicaof no one && redis-cli flushall && redis-cli save";
+    one.docker(&["exec", "--env", &password, &server, "sh", "-c", dropped])?;
+    for (node, service) in &redis {
+        node.containers(service)?.iter().try_for_each(|container| node.kill_container(container))?;
+    }
+    let whole = lab.settle(WHOLE_WITHIN)?;
+    session.insist(Method::GET, &format!("{}/v1/session", two.edge()), &[], &Value::Null)?;
+    Ok(format!("all there again after {} s, with the session", whole.as_secs()))
 }
 
 fn kill_one(lab: &Lab, service: &str) -> Result<String> {

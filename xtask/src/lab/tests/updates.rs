@@ -12,6 +12,9 @@ use crate::{
 
 const UPDATED_WITHIN: Duration = Duration::from_mins(10);
 const TIMES: u32 = 50;
+/// A version of 26 November 2026, the earliest that runs in the stack as it is.
+const EARLIER: &str = "8edc41677950f9b0e8f81f094b108d9aec8370c6";
+const EARLIER_TAG: &str = "earlier";
 
 pub(super) fn gate(lab: &Lab) -> Result<String> {
     roll(lab, "gate", "penstock/gate", "next")
@@ -29,6 +32,26 @@ pub(super) fn gate_in_haste(lab: &Lab) -> Result<String> {
 /// The same in a quarter of the time.
 pub(super) fn worker_in_haste(lab: &Lab) -> Result<String> {
     in_haste(lab, "storage-worker", worker)
+}
+
+/// Builds the earlier version, and gives it to all nodes.
+pub(super) fn provide_earlier(lab: &Lab) -> Result<()> {
+    let images = images::of_commit(EARLIER, lab.profile()?)?;
+    let label = format!("LABEL org.opencontainers.image.version={EARLIER_TAG}");
+    lab.nodes().iter().try_for_each(|node| Lab::load(node, &images, EARLIER_TAG, &[&label]))
+}
+
+/// Gates and workers, one kind after the other, to the earlier version and back: each meets the other's of both versions.
+pub(super) fn to_earlier_and_back(lab: &Lab) -> Result<String> {
+    let mut took = Vec::new();
+    for tag in [EARLIER_TAG, images::crate_version()] {
+        for (service, image) in [("gate", "penstock/gate"), ("storage-worker", "penstock/storage-worker")] {
+            let began = Instant::now();
+            update(lab, service, image, tag, "completed")?;
+            took.push(format!("{service} {tag} {} s", began.elapsed().as_secs()));
+        }
+    }
+    Ok(took.join(", "))
 }
 
 /// There and back again, so that each is an update to another image.

@@ -1,13 +1,13 @@
 //! What an operator does by the words of docs/operations.md.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Lab,
+    Lab, WHOLE_WITHIN,
     updates::{provide, wanted_image},
 };
 use crate::lab::{node::wait_for, rest::Rest};
@@ -34,7 +34,7 @@ fn images(lab: &Lab) -> Result<[String; 2]> {
 /// The same stack once more: whatever is as it should be stays.
 pub(super) fn deployed_again(lab: &Lab) -> Result<String> {
     let before = containers(lab)?;
-    lab.deploy("node1")?;
+    lab.deploy()?;
     ensure!(containers(lab)? == before, "there are other containers than before");
     Ok(format!("{} containers, all the same", before.len()))
 }
@@ -81,10 +81,59 @@ pub(super) fn redis_password_rotated(lab: &Lab) -> Result<String> {
     Ok("one session throughout".to_owned())
 }
 
-/// Edges start again one at a time.
+/// Edges start again one at a time, with a certificate that was made anew.
 pub(super) fn certificate_rotated(lab: &Lab) -> Result<String> {
+    let secrets = lab.file("secrets");
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "30",
+        ])
+        .args([
+            "-subj",
+            "/CN=penstock",
+            "-addext",
+            "subjectAltName=DNS:penstock",
+            "-keyout",
+            "key",
+            "-out",
+            "next",
+        ])
+        .current_dir(&secrets)
+        .output()?;
+    ensure!(made.status.success(), "no certificate: {}", String::from_utf8_lossy(&made.stderr));
+    let [certificate, key] = ["next", "key"].map(|name| fs::read_to_string(secrets.join(name)));
+    fs::write(secrets.join("edge_certificate"), certificate? + &key?)?;
+    ensure!(!serve_tls(lab, "next")?, "the new certificate is served already");
+    ensure!(serve_tls(lab, "certificate")?, "the old certificate is not served");
     lab.block("rotate-certificate", &[])?;
-    Ok(String::new())
+    lab.settle(WHOLE_WITHIN)?;
+    ensure!(serve_tls(lab, "next")?, "the new certificate is not served");
+    fs::rename(secrets.join("next"), secrets.join("certificate"))?;
+    Ok("TLS with the new certificate at every edge".to_owned())
+}
+
+/// Whether all edges serve with this certificate of `secrets/`.
+fn serve_tls(lab: &Lab, certificate: &str) -> Result<bool> {
+    for node in lab.nodes() {
+        let address = format!("penstock:443:{}", node.edge().trim_start_matches("http://"));
+        let asked = Command::new("curl")
+            .args(["-sf", "-m", "5", "--noproxy", "*", "--resolve", &address, "--cacert", certificate])
+            .arg("https://penstock/readyz")
+            .current_dir(lab.file("secrets"))
+            .output()?;
+        if !asked.status.success() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What no worker can read becomes a letter, is listed, cannot be replayed, and is discarded.
