@@ -13,7 +13,7 @@ block() {
     text=$(awk -v name="$1" '$0 == "```sh lab:" name { on = 1; next } /^```$/ { on = 0 } on' "$repository/docs/operations.md")
     [ -n "$text" ] || { echo "docs/operations.md has no block $1" >&2; exit 1; }
     cd "$LAB"
-    echo "$text" | sh
+    printf '%s\n' "$text" | sh
 }
 
 case $1 in
