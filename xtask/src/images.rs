@@ -108,10 +108,12 @@ fn pack(sources: &Path, profile: Profile, out: &Path) -> Result<()> {
         }
         Profile::Dev => (BINARIES_OF_TESTS, "debug"),
     };
-    let of_these = ["--manifest-path".to_owned(), sources.join("Cargo.toml").display().to_string()];
-    let built = cargo(task, &[&of_these[..], &["--target-dir".to_owned(), TARGET.to_owned()]].concat(), &[])?;
-    ensure!(built.success(), "the binaries were not built");
-    script(&["binaries".as_ref(), &Path::new(TARGET).join(built_in), out])
+    let manifest = ["--manifest-path".to_owned(), sources.join("Cargo.toml").display().to_string()];
+    // Not that of another commit, whose crates cargo could not tell from these.
+    let target = sources.join("target");
+    let into = ["--target-dir".to_owned(), target.display().to_string()];
+    ensure!(cargo(task, &[manifest, into].concat(), &[])?.success(), "the binaries were not built");
+    script(&["binaries".as_ref(), &target.join(built_in), out])
 }
 
 /// Those of these sources, as they were packed last.

@@ -67,7 +67,9 @@ pub(super) fn sessions(lab: &Lab) -> Result<String> {
     // The first server lacks what came since: as if it had been away.
     let server = one.containers("redis-1")?.pop().context("no redis-1")?;
     let password = format!("REDISCLI_AUTH={}", lab.secret("redis_password")?);
-    let dropped = "redis-cli replicaof no one && redis-cli flushall && redis-cli save";
+    let dropped = "for what in 'replicaof no one' 'config set min-replicas-to-write 0' flushall save; do
+        redis-cli -e $what || exit 1
+    done";
     one.docker(&["exec", "--env", &password, &server, "sh", "-c", dropped])?;
     for (node, service) in &redis {
         node.containers(service)?.iter().try_for_each(|container| node.kill_container(container))?;

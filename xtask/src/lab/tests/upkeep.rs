@@ -145,8 +145,10 @@ pub(super) fn dead_letters_drained(lab: &Lab) -> Result<String> {
         Ok(listed["dead_letters"].as_array().context("a list of letters")?.clone())
     };
     ensure!(letters()?.is_empty(), "there are dead letters already");
+    // A letter is known by what it says, also when it has been discarded.
+    let payload = format!("no command {}", rest.logged_in_by);
     let message = json!({
-        "routing_key": "penstock.write.0", "payload": "no command", "payload_encoding": "string", "properties": {},
+        "routing_key": "penstock.write.0", "payload": payload, "payload_encoding": "string", "properties": {},
     });
     let published = rest.manage(
         &lab.default_exchange(),
