@@ -4,7 +4,7 @@
 # Docker's DNS lists as tasks.$SERVICE those nodes that are healthy, which means: that serve.
 # - If there are some, they are the seeds. A node that has never served then joins the ring and streams its share first.
 # - If there are none, a node that has served starts alone, and looks for the others for as long as it is alone.
-# - A node that never has starts a new ring only where the file `founds` lies beside the data, once. All others wait.
+# - A node that never has starts a new ring only where the file `founds` lies on its volume. All others wait.
 # The file `replaces` beside the data, with an address that `nodetool status` shows as DN and the number of copies that there
 # are of each record, makes a node that has never served take that node's place. (A variable of the service would start all
 # other nodes again.)

@@ -5,26 +5,28 @@ set -eu
 role=$1 name=$2
 log=/var/log/penstock/redis-$role-$name.log
 
-# Whom most that answer take for the primary.
+# Whom so many sentinels take for the primary.
 primary() {
     for sentinel in sentinel-1 sentinel-2 sentinel-3; do
-        timeout 2 redis-cli -h $sentinel -p 26379 sentinel get-master-addr-by-name sessions 2>/dev/null | head -n 1
-    done | sort | uniq -c | sort -rn | awk 'NR == 1 { print $2 }'
+        timeout 2 redis-cli -h $sentinel -p 26379 sentinel get-master-addr-by-name sessions 2> /dev/null | head -n 1
+    done | sort | uniq -c | sort -rn | awk -v needed="$1" 'NR == 1 && $1 >= needed { print $2 }'
 }
 
-# Notes it, for when all start at once and no sentinel answers yet: another server's data may be older.
+# Notes what most say, for when all start at once and none answers yet, or one that has been away: another server's data may be
+# older.
 note_primary() {
     while sleep 5; do
-        found=$(primary)
-        [ -z "$found" ] || { echo "$found" > /data/primary.new && mv /data/primary.new /data/primary; }
+        found=$(primary 2)
+        if [ -n "$found" ] && echo "$found" > /data/primary.new; then mv /data/primary.new /data/primary || true; fi
     done
 }
 
 case $role in
 server)
-    found=$(primary)
-    [ -n "$found" ] || found=$(cat /data/primary 2> /dev/null || echo redis-1)
-    primary=$found
+    found=$(primary 2)
+    [ -n "$found" ] || found=$(cat /data/primary 2> /dev/null || true)
+    [ -n "$found" ] || found=$(primary 1)
+    primary=${found:-redis-1}
     note_primary &
     set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name"
     [ "$primary" = "$name" ] || set -- "$@" --replicaof "$primary" 6379

@@ -61,8 +61,8 @@ impl Epoch<'_> {
         let stalls = Stalls::watch();
         let clients = self.start_clients(&shared);
         wait_for_progress(&shared, self.changes).context("before the fault")?;
-        let mut starts = Vec::new();
-        let recovery = self.recover_from_each(faults, &shared, &mut starts)?;
+        let (mut starts, mut gone) = (Vec::new(), Vec::new());
+        let recovery = self.recover_from_each(faults, &shared, &mut starts, &mut gone)?;
         if recovery.is_some() {
             wait_for_progress(&shared, self.changes).context("after the fault")?;
         }
@@ -71,9 +71,9 @@ impl Epoch<'_> {
         let stalled = stalls.end();
         let mut gathered = Gathered::of(seen);
         self.settle(&shared, &mut gathered);
-        let gone = bounds::gone(&self.deployment.note_usages());
         let listed = self.look_again(&shared, &mut gathered)?;
-        self.wait_for_empty_queues(&shared)?;
+        self.wait_for_empty_queues()?;
+        let letters = self.look_for_dead_letters(&shared)?;
         let after = self.deployment.database().partitions()?;
         let read_at = shared.now();
         let table = self.deployment.database().read(&after.difference(&before).cloned().collect())?;
@@ -84,6 +84,7 @@ impl Epoch<'_> {
         violations.extend(bounds::hangs(&gathered.slowest, limit));
         violations.extend(bounds::growth(&self.deployment.usages));
         violations.extend(gone);
+        violations.extend(letters);
         violations.extend(check::lists::check(&listed, &table));
         violations.extend(bounds::repeats(self.deployment.wires.batches.take_repeated()));
         violations.extend(self.let_in_with(&ended)?);
@@ -100,12 +101,13 @@ impl Epoch<'_> {
     }
 
     /// The longest time that it took until all had recovered from one of them; nothing where they have not. Adds when each
-    /// began.
+    /// began, and processes that ended by themselves.
     fn recover_from_each(
         &mut self,
         faults: &[Fault],
         shared: &Shared,
         starts: &mut Vec<Moment>,
+        gone: &mut Vec<Violation>,
     ) -> Result<Option<Duration>> {
         let mut longest = Duration::ZERO;
         for (number, fault) in faults.iter().enumerate() {
@@ -117,6 +119,7 @@ impl Epoch<'_> {
             let Some(recovery) = wait_for_everybody(shared, healed) else { return Ok(None) };
             eprintln!("{}: undone after {lasted:.1?}, all recovered {recovery:.1?} later", fault.name);
             self.deployment.excuse_none();
+            gone.extend(bounds::gone(&self.deployment.note_usages()));
             longest = longest.max(recovery);
         }
         Ok(Some(longest))

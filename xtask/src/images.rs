@@ -84,9 +84,10 @@ pub(crate) fn of_commit(commit: &str, profile: Profile) -> Result<Vec<Image>> {
 /// In a clone that shares its objects with this repository: binaries tell the commit that they were built from.
 fn check_out(commit: &str, directory: &Path) -> Result<()> {
     let within = directory.display().to_string();
+    let is_shallow = git(&["-C", REPOSITORY, "rev-parse", "--is-shallow-repository"])?;
+    ensure!(is_shallow == "false", "this clone is shallow and lacks {commit}: git fetch --unshallow");
     if !directory.exists() {
-        let cloned = git(&["clone", "--quiet", "--shared", "--no-checkout", REPOSITORY, &within]);
-        cloned.context("a clone that is shallow lacks earlier commits: git fetch --unshallow")?;
+        git(&["clone", "--quiet", "--shared", "--no-checkout", REPOSITORY, &within])?;
     }
     git(&["-C", &within, "checkout", "--quiet", "--force", "--detach", commit]).map(drop)
 }

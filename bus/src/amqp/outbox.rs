@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// As long as most gates wait for an answer.
+/// A reply, as long as most gates wait for an answer.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(10);
 
 /// Takes replies of all deliveries. One task publishes them: at once to a gate that none is on its way to; else they
@@ -50,8 +50,10 @@ struct Sent {
     gate: ShortString,
     replies: Vec<Outgoing>,
     result: Result<(), PublishError>,
-    /// The channel that it went by, and whether that can be used again.
-    outlet: Option<(Outlet, bool)>,
+    /// The channel that it went by, if it can be used again.
+    outlet: Option<Outlet>,
+    /// Whether nothing confirmed it in time.
+    is_given_up: bool,
 }
 
 /// The task behind an [`Outbox`].
@@ -117,13 +119,12 @@ impl Replies {
         }
     }
 
-    fn settle(&mut self, Sent { gate, replies, result, outlet }: Sent) {
-        match outlet {
-            Some((outlet, true)) => self.outlet = Some(outlet),
-            Some(((_, spent), false)) => drop(self.outlet.take_if(|(_, kept)| kept.id() == spent.id())),
-            None => {}
-        }
-        for reply in replies {
+    fn settle(&mut self, Sent { gate, replies, result, outlet, is_given_up }: Sent) {
+        // Others on their way by the one before have their own hold of it.
+        self.outlet = outlet;
+        // What waits behind a message that was given up would not fare better, and keeps deliveries of other gates waiting.
+        let others = if is_given_up { self.waiting.remove(&gate) } else { None };
+        for reply in replies.into_iter().chain(others.into_iter().flatten()) {
             let _ = reply.sent.send(result.clone());
         }
         self.publish_next(gate);
@@ -144,28 +145,30 @@ impl Replies {
 }
 
 /// Publishes a message, by this channel if it is the present link's.
+///
+/// A gate's queue that is gone with its node is no error, nor is a broker that confirms nothing, or blocks publishers. Effects are
+/// stored with their receipts, for which a gate asks that waits still; to carry out the command once more would bring it nothing
+/// sooner.
 async fn post(links: Links, outlet: Option<Outlet>, gate: ShortString, replies: Vec<Outgoing>) -> Sent {
-    let (result, outlet) = match open(&links, outlet).await {
-        Err(error) => (Err(error), None),
-        Ok((link, channel)) => {
-            let published = timeout(GIVEN_UP_AFTER, publish_to(&link, &channel, &gate, &replies)).await;
-            let result = published.unwrap_or(Err(PublishError::Unconfirmed));
-            let is_usable = !is_spent(&channel, &result);
-            let is_lost = link.lost.is_cancelled();
-            (if is_lost { result } else { forgive(result) }, Some(((link, channel), is_usable)))
+    let publishing = async {
+        let (link, channel) = open(&links, outlet).await?;
+        let result = publish_to(&link, &channel, &gate, &replies).await;
+        let kept = (!is_spent(&channel, &result)).then_some((link, channel));
+        match result {
+            // Not where the broker closed the channel: what it finds fault with is not the queue.
+            Err(PublishError::Refused(_)) if kept.is_some() => Ok(kept),
+            result => result.map(|()| kept),
         }
     };
-    Sent { gate, replies, result, outlet }
-}
-
-/// A gate's queue that is gone with its node is no error, nor is one that confirms nothing. Effects are stored with their
-/// receipts, for which a gate asks that waits still; to carry out the command once more would bring it nothing sooner.
-fn forgive(result: Result<(), PublishError>) -> Result<(), PublishError> {
-    if let Err(error @ (PublishError::Refused(_) | PublishError::Unconfirmed)) = result {
-        tracing::info!(error.message = %BusError::from(error), "replies did not reach the queue of their gate");
-        return Ok(());
-    }
-    result
+    let Ok(published) = timeout(GIVEN_UP_AFTER, publishing).await else {
+        tracing::warn!(
+            replies = replies.len(),
+            "the message broker takes no replies for a gate: they are given up"
+        );
+        return Sent { gate, replies, result: Ok(()), outlet: None, is_given_up: true };
+    };
+    let (result, outlet) = published.map_or_else(|error| (Err(error), None), |kept| (Ok(()), kept));
+    Sent { gate, replies, result, outlet, is_given_up: false }
 }
 
 async fn open(links: &Links, outlet: Option<Outlet>) -> Result<Outlet, PublishError> {
@@ -174,10 +177,9 @@ async fn open(links: &Links, outlet: Option<Outlet>) -> Result<Outlet, PublishEr
     match outlet {
         Some((of, channel)) if Arc::ptr_eq(&of, &link) => Ok((link, channel)),
         _ => {
-            let opening = timeout(GIVEN_UP_AFTER, link.publishing_channel());
-            let opened = link.lost.run_until_cancelled(opening).await.ok_or_else(unsent)?;
-            let channel = opened.map_err(|_| unsent())?;
-            Ok((Arc::clone(&link), channel.map_err(|error| PublishError::Unsent(error.to_string()))?))
+            let opened = link.lost.run_until_cancelled(link.publishing_channel()).await.ok_or_else(unsent)?;
+            let channel = opened.map_err(|error| PublishError::Unsent(error.to_string()))?;
+            Ok((link, channel))
         }
     }
 }

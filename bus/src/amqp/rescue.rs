@@ -10,7 +10,10 @@ use crate::{BusError, Queue, body, topology::DEFAULT_EXCHANGE};
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use lapin::{BasicProperties, options::BasicPublishOptions, types::FieldTable};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 const MAX_DELAY: Duration = Duration::from_secs(10);
@@ -66,7 +69,8 @@ async fn move_to(
 ) {
     let delays = ExponentialBuilder::new().with_max_delay(MAX_DELAY).with_jitter().without_max_times();
     let name = queue.to_string();
-    let attempt = || publish_all(&name, bodies, properties, links);
+    let confirmed = AtomicUsize::new(0);
+    let attempt = || publish_all(&name, bodies, &confirmed, properties, links);
     let moved = attempt.retry(delays).when(|_| unsettled.is_live()).notify(|error, _| {
         tracing::warn!(queue.name = name, error.message = %BusError::from(error.clone()), "cannot move a message");
     });
@@ -75,9 +79,11 @@ async fn move_to(
     }
 }
 
+/// Those that no attempt before has had confirmed.
 async fn publish_all(
     queue: &str,
     bodies: &[Bytes],
+    confirmed: &AtomicUsize,
     properties: &BasicProperties,
     links: &Links,
 ) -> Result<(), PublishError> {
@@ -86,10 +92,11 @@ async fn publish_all(
     let opened = link.lost.run_until_cancelled(opening).await.and_then(Result::ok);
     let channel = opened.ok_or(PublishError::Unconfirmed)?.map_err(PublishError::Broken)?;
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-    for body in bodies {
+    for body in &bodies[confirmed.load(Ordering::Relaxed)..] {
         let published =
             publish(&link.lost, &channel, DEFAULT_EXCHANGE, queue, options, body, properties.clone());
         timeout(CONFIRMED_WITHIN, published).await.unwrap_or(Err(PublishError::Unconfirmed))?;
+        confirmed.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -225,7 +225,7 @@ async fn a_worker_whose_broker_falls_silent_consumes_at_another() {
     let mut before = BTreeSet::new();
     for queue in queues {
         // The broker tells of consumers with a delay.
-        while before.is_superset(&vhost.consumers_of(queue).await) {}
+        within(async { while before.is_superset(&vhost.consumers_of(queue).await) {} }).await;
         before.extend(vhost.consumers_of(queue).await);
     }
     second.restore();

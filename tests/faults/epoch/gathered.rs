@@ -88,8 +88,8 @@ impl Gathered {
             done.map(|operation| operation.ended).collect()
         };
         let all = self.history.records.values().flat_map(|operations| done(operations)).collect();
-        let shared = (0..SHARED_RECORDS).filter_map(|record| self.history.records.get(&name_of(record)));
-        let shared = shared.map(|operations| done(operations)).collect();
+        let shared = (0..SHARED_RECORDS).map(|record| self.history.records.get(&name_of(record)));
+        let shared = shared.map(|operations| operations.map(|all| done(all)).unwrap_or_default()).collect();
         let of_kind = |kind| violations.iter().filter(|one| one.kind == kind).count();
         Measured {
             fault,
@@ -116,7 +116,7 @@ fn pauses(mut lists: Vec<Vec<Moment>>, starts: &[Moment]) -> Vec<Duration> {
     let last = lists.iter().flatten().copied().max().unwrap_or_default();
     let mut gaps: Vec<(Moment, Moment)> = Vec::new();
     for ends in &mut lists {
-        ends.push(last);
+        ends.extend([0, last]);
         ends.sort_unstable();
         gaps.extend(ends.windows(2).map(|pair| (pair[1], pair[1] - pair[0])));
     }
