@@ -5,7 +5,7 @@ pub(crate) mod answers;
 use crate::{
     check::{Violation, bounds::Slowest},
     history::{Asked, Condition, Manner, Moment, Operation, Tag, Told},
-    http::{Silence, Wire},
+    http::{Request, Silence, Wire},
     plan::{Format, If, Plan, SHARED_RECORDS, Sending, Step, Verb},
 };
 use answers::{Judged, judge, listed};
@@ -73,14 +73,6 @@ pub(crate) struct Client {
     gate: usize,
     tags: HashMap<u64, Tag>,
     seen: Seen,
-}
-
-/// A request, but for the session.
-pub(crate) struct Request {
-    pub(crate) method: &'static str,
-    pub(crate) path: String,
-    pub(crate) headers: String,
-    pub(crate) body: String,
 }
 
 /// What became of an operation, as far as its client knows.
@@ -261,7 +253,7 @@ impl Client {
     /// A page of the list is as many reads: of what it shows, and of what it leaves out.
     async fn list(&mut self) {
         let path = format!("{}?limit={PAGE}", self.shared.records);
-        let request = Request { method: "GET", path, headers: String::new(), body: String::new() };
+        let request = Request::get(path);
         let began = self.shared.now();
         let Ok(said) = self.exchange(&request).await else { return self.rest().await };
         if said.status != 200 {

@@ -6,9 +6,10 @@ mod sessions;
 
 use crate::{
     check::{self, Violation, bounds},
-    client::{Client, Request, Shared, answers},
+    client::{Client, Shared, answers},
     deployment::{ADMIN_PASSWORD, DEADLINE, Deployment, GRACE},
     history::Moment,
+    http::Request,
     nemesis::Fault,
     plan::{Dice, Plan},
     report::Measured,

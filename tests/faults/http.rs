@@ -9,6 +9,20 @@ use tokio::{
 
 const CONNECTS_WITHIN: Duration = Duration::from_secs(2);
 
+/// A request, but for the session.
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) headers: String,
+    pub(crate) body: String,
+}
+
+impl Request {
+    pub(crate) fn get(path: String) -> Self {
+        Self { method: "GET", path, headers: String::new(), body: String::new() }
+    }
+}
+
 /// A connection to one gate, opened when needed, kept open.
 pub(crate) struct Wire {
     address: SocketAddr,

@@ -6,8 +6,9 @@ use super::{
 };
 use crate::{
     check::{Violation, lists::Listed},
-    client::{Client, Request, Shared, answers},
+    client::{Client, Shared, answers},
     history::{Asked, Manner, Operation, Told},
+    http::Request,
 };
 use anyhow::{Result, ensure};
 use std::{
@@ -64,7 +65,7 @@ impl Epoch<'_> {
         loop {
             let suffix = cursor.map_or_else(String::new, |cursor| format!("&cursor={cursor}"));
             let path = format!("{}?limit=1000{suffix}", shared.records);
-            let request = Request { method: "GET", path, headers: String::new(), body: String::new() };
+            let request = Request::get(path);
             let began = shared.now();
             let said = self.insist(client, &request, 200)?;
             let (page, _) = answers::listed(&said);
@@ -90,12 +91,7 @@ impl Epoch<'_> {
     /// None of these clients' commands is one that workers cannot carry out.
     pub(super) fn look_for_dead_letters(&self, shared: &Arc<Shared>) -> Result<Option<Violation>> {
         let mut client = Client::new(Arc::clone(shared), self.clients);
-        let (method, path) = ("GET", "/v1/dead-letters".to_owned());
-        let said = self.insist(
-            &mut client,
-            &Request { method, path, headers: String::new(), body: String::new() },
-            200,
-        )?;
+        let said = self.insist(&mut client, &Request::get("/v1/dead-letters".to_owned()), 200)?;
         let told = || Violation::other(format!("there are dead letters: {}", said.text()));
         Ok((!answers::has_no_letters(&said)).then(told))
     }
@@ -107,7 +103,7 @@ async fn settle_all(mut client: Client, waiting: Vec<Unsettled>, end: Instant) -
     let (mut settled, mut unsettled) = (Vec::new(), Vec::new());
     for mut one in waiting {
         let path = one.address.clone();
-        let request = Request { method: "GET", path, headers: String::new(), body: String::new() };
+        let request = Request::get(path);
         loop {
             if let Ok(said) = client.exchange(&request).await
                 && let Some((told, record)) = answers::settled(&said)
