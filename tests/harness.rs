@@ -20,7 +20,6 @@ mod ledger;
 mod load;
 mod raw;
 mod runner;
-#[expect(dead_code, reason = "the fault suite asks what processes hold")]
 mod server;
 mod service;
 mod shared;

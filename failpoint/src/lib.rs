@@ -55,6 +55,18 @@ pub fn latency(name: &str) -> Option<Duration> {
     };
 }
 
+/// Whether the failpoint of this name says `return(value)` now, for example `die-on-record=return(poison)`.
+#[inline]
+pub fn says(name: &str, value: &str) -> bool {
+    #[cfg(debug_assertions)]
+    return fail::eval(name, |said| said.as_deref() == Some(value)).unwrap_or(false);
+    #[cfg(not(debug_assertions))]
+    return {
+        let _ = (name, value);
+        false
+    };
+}
+
 /// Ends the process at once, as SIGKILL would, if the failpoint of this name says so.
 #[inline]
 pub fn die_at(name: &str) {
@@ -75,6 +87,14 @@ mod tests {
         let fired: Vec<bool> = (0..4).map(|_| is_set("third-time")).collect();
         let expected = if cfg!(debug_assertions) { [false, false, true, true] } else { [false; 4] };
         assert_eq!(fired, expected);
+    }
+
+    #[test]
+    fn a_failpoint_names_one_value_in_a_debug_build_only() {
+        let _armed = arm();
+        assert!(!says("nothing-is-known-of-this", "a"));
+        fail::cfg("only-a", "return(a)").unwrap();
+        assert_eq!(["a", "b"].map(|value| says("only-a", value)), [cfg!(debug_assertions), false]);
     }
 
     #[test]

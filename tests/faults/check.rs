@@ -18,6 +18,7 @@ pub(crate) mod tags;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(crate) kind: Kind,
+    pub(crate) checker: Checker,
     /// For a human.
     pub(crate) text: String,
 }
@@ -35,20 +36,52 @@ pub(crate) enum Kind {
     Other,
 }
 
+/// Who has found a violation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Checker {
+    /// A client at once, by what it was told.
+    #[default]
+    Client,
+    Linear,
+    Tags,
+    Rows,
+    Receipts,
+    Lists,
+    Bounds,
+    /// Whoever asks what became of what is in doubt, and looks into the queues.
+    Aftermath,
+    /// Whoever tries sessions that have ended.
+    Sessions,
+}
+
 impl Violation {
     pub(crate) fn lost(text: String) -> Self {
-        Self { kind: Kind::Lost, text }
+        Self::of(Kind::Lost, text)
     }
 
     pub(crate) fn twice(text: String) -> Self {
-        Self { kind: Kind::Twice, text }
+        Self::of(Kind::Twice, text)
     }
 
     pub(crate) fn late(text: String) -> Self {
-        Self { kind: Kind::Late, text }
+        Self::of(Kind::Late, text)
     }
 
     pub(crate) fn other(text: String) -> Self {
-        Self { kind: Kind::Other, text }
+        Self::of(Kind::Other, text)
+    }
+
+    fn of(kind: Kind, text: String) -> Self {
+        Self { kind, checker: Checker::default(), text }
+    }
+}
+
+impl Checker {
+    /// What this one has found.
+    pub(crate) fn found(
+        self,
+        violations: impl IntoIterator<Item = Violation>,
+    ) -> impl Iterator<Item = Violation> {
+        violations.into_iter().map(move |violation| Violation { checker: self, ..violation })
     }
 }

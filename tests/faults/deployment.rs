@@ -141,7 +141,7 @@ impl Deployment {
         let mut now = Vec::new();
         for (name, servers) in [("gate", &self.gates), ("worker", &self.workers)] {
             let used = servers.iter().enumerate();
-            now.extend(used.map(|(number, server)| usage(format!("{name} {number}"), server.pid())));
+            now.extend(used.map(|(number, server)| usage(format!("{name} {number}"), server)));
         }
         self.usages.extend_from_slice(&now);
         now
@@ -319,11 +319,8 @@ pub(crate) fn together<N: Send>(nodes: &mut [N], act: impl Fn(&mut N) -> Result<
     })
 }
 
-/// From `/proc` (proc(5)): the most memory that it ever had, and what it holds now. A process that is gone holds nothing.
-fn usage(process: String, pid: u32) -> Usage {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = most.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
-    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-    Usage { process, memory: kilobytes.unwrap_or_default() * 1024, descriptors }
+/// The most memory that it ever had, and what it holds now (from `/proc`, proc(5)). A process that is gone holds nothing.
+fn usage(process: String, server: &Server) -> Usage {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", server.pid())).map_or(0, Iterator::count);
+    Usage { process, memory: server.most_memory().unwrap_or_default(), descriptors }
 }

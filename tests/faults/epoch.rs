@@ -5,7 +5,7 @@ mod gathered;
 mod sessions;
 
 use crate::{
-    check::{self, Violation, bounds},
+    check::{self, Checker, Violation, bounds},
     client::{Client, Shared, answers},
     deployment::{ADMIN_PASSWORD, DEADLINE, Deployment, GRACE},
     history::Moment,
@@ -82,14 +82,15 @@ impl Epoch<'_> {
         let remembered = read_at.saturating_sub(micros(REMEMBERED));
         let mut violations = judge(&gathered, &table, remembered);
         let limit = DEADLINE + GRACE + stalled;
-        violations.extend(bounds::hangs(&gathered.slowest, limit));
-        violations.extend(bounds::growth(&self.deployment.usages));
-        violations.extend(gone);
-        violations.extend(letters);
-        violations.extend(check::lists::check(&listed, &table));
-        violations.extend(bounds::repeats(self.deployment.wires.batches.take_repeated()));
-        violations.extend(self.let_in_with(&ended)?);
-        violations.extend(self.let_in_with(&self.end_a_session()?)?);
+        violations.extend(Checker::Bounds.found(bounds::hangs(&gathered.slowest, limit)));
+        violations.extend(Checker::Bounds.found(bounds::growth(&self.deployment.usages)));
+        violations.extend(Checker::Bounds.found(gone));
+        let repeated = self.deployment.wires.batches.take_repeated();
+        violations.extend(Checker::Bounds.found(bounds::repeats(repeated)));
+        violations.extend(Checker::Aftermath.found(letters));
+        violations.extend(Checker::Lists.found(check::lists::check(&listed, &table)));
+        violations.extend(Checker::Sessions.found(self.let_in_with(&ended)?));
+        violations.extend(Checker::Sessions.found(self.let_in_with(&self.end_a_session()?)?));
         if recovery.is_none() {
             violations.push(Violation::other(format!("no recovery within {RECOVERS_WITHIN:?}")));
         }
@@ -187,17 +188,17 @@ impl Epoch<'_> {
 fn judge(gathered: &Gathered, table: &check::rows::Table, remembered: Moment) -> Vec<Violation> {
     let history = &gathered.history;
     let mut violations = gathered.violations.clone();
-    violations.extend(
-        gathered.unsettled.iter().map(|one| {
-            Violation::other(format!("not settled by its address within 30 s: {:?}", one.operation))
-        }),
-    );
+    let unsettled = gathered
+        .unsettled
+        .iter()
+        .map(|one| Violation::other(format!("not settled by its address within 30 s: {:?}", one.operation)));
+    violations.extend(Checker::Aftermath.found(unsettled));
     for (record, operations) in &history.records {
-        violations.extend(check::linear::check(record, operations));
-        violations.extend(check::tags::check(record, operations));
+        violations.extend(Checker::Linear.found(check::linear::check(record, operations)));
+        violations.extend(Checker::Tags.found(check::tags::check(record, operations)));
     }
-    violations.extend(check::rows::check(history, table));
-    violations.extend(check::receipts::check(history, table, remembered));
+    violations.extend(Checker::Rows.found(check::rows::check(history, table)));
+    violations.extend(Checker::Receipts.found(check::receipts::check(history, table, remembered)));
     violations
 }
 

@@ -1,6 +1,9 @@
 //! Promises broken on purpose, to see that a checker notices. Each mutant is a line in its place, behind a failpoint.
 
-use crate::nemesis::{self, Fault};
+use crate::{
+    check::Checker,
+    nemesis::{self, Fault},
+};
 
 /// A promise broken on purpose, and the fault under which that shows.
 #[derive(Clone, Copy, Debug)]
@@ -8,40 +11,42 @@ pub(crate) struct Mutant {
     /// Of the failpoint, after `mutant-`.
     pub(crate) name: &'static str,
     fault: &'static str,
+    /// Whose promise it breaks: others may notice too, but this one must.
+    pub(crate) checker: Checker,
     pub(crate) seed: u64,
     /// Failpoints that it needs besides its own.
     besides: &'static str,
 }
 
-const fn mutant(name: &'static str, fault: &'static str) -> Mutant {
-    Mutant { name, fault, seed: 1, besides: "" }
+const fn mutant(name: &'static str, fault: &'static str, checker: Checker) -> Mutant {
+    Mutant { name, fault, checker, seed: 1, besides: "" }
 }
 
 /// All of them.
 pub(crate) const ALL: [Mutant; 11] = [
     // A worker acknowledges a delivery before it has carried it out.
-    mutant("ack-before-write", "workers-all-killed"),
+    mutant("ack-before-write", "workers-all-killed", Checker::Aftermath),
     // A gate does not wait for the broker to have a command, nor to say that there is no queue.
-    mutant("confirms-off", "deferred-queues-deleted"),
+    mutant("confirms-off", "deferred-queues-deleted", Checker::Aftermath),
     // A gate does not ask to be told that there is no queue.
-    mutant("mandatory-off", "deferred-queues-deleted"),
+    mutant("mandatory-off", "deferred-queues-deleted", Checker::Aftermath),
     // A record's next state is written whatever is there. That shows where two workers are at one bucket, which they are as long as
     // each lane goes its own way.
-    Mutant { besides: "lanes-apart=return", ..mutant("plain-write", "worker-killed") },
+    Mutant { besides: "lanes-apart=return", ..mutant("plain-write", "worker-killed", Checker::Linear) },
     // A read asks one replica.
-    mutant("read-at-one", "cassandra-cut-off"),
+    mutant("read-at-one", "cassandra-cut-off", Checker::Linear),
     // A copy of a command is carried out again.
-    mutant("receipts-ignored", "worker-frozen"),
+    mutant("receipts-ignored", "worker-frozen", Checker::Receipts),
     // An operation is said to be closed, and nothing is written.
-    mutant("closing-ignored", "worker-frozen"),
+    mutant("closing-ignored", "worker-frozen", Checker::Receipts),
     // The answer is no, and nothing is written.
-    mutant("rejection-without-receipt", "nothing"),
+    mutant("rejection-without-receipt", "nothing", Checker::Receipts),
     // The driver sends a conditional batch again.
-    mutant("cas-retried", "commits-cut-at-the-end"),
+    mutant("cas-retried", "commits-cut-at-the-end", Checker::Bounds),
     // A gate trusts a session that has ended, and keeps from workers that it was one.
-    mutant("session-cached", "nothing"),
+    mutant("session-cached", "nothing", Checker::Sessions),
     // A group is answered before its batch is applied.
-    mutant("answer-before-commit", "cassandra-frozen"),
+    mutant("answer-before-commit", "cassandra-frozen", Checker::Rows),
 ];
 
 impl Mutant {

@@ -7,6 +7,13 @@ use std::{collections::BTreeMap, env, fmt::Write, fs, time::Duration};
 /// Where the table goes, if anywhere.
 const REPORT: &str = "PENSTOCK_FAULTS_REPORT";
 
+/// A campaign is to have so many acknowledged operations, and at most so many of ten thousand unknown at first.
+const ACKNOWLEDGED: usize = 500_000;
+const UNKNOWN: usize = 50;
+/// The longest pause that is wanted of some faults, in seconds.
+const PAUSES: [(&str, u64); 4] =
+    [("gate-killed", 1), ("worker-killed", 1), ("broker-killed", 5), ("cassandra-killed", 5)];
+
 /// What came of one fault, once or several times.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
@@ -55,13 +62,17 @@ impl Measured {
         self.recovery = self.recovery.max(other.recovery);
     }
 
+    fn longest_pause(&self) -> Duration {
+        self.pauses.iter().copied().max().unwrap_or_default()
+    }
+
     /// A row of the table.
     pub(crate) fn row(&self) -> String {
         let Self {
             fault, epochs, operations, acknowledged, failed, unknown, unresolved, lost, twice, ..
         } = self;
-        let longest = |pauses: &[Duration]| pauses.iter().copied().max().unwrap_or_default().as_secs_f32();
-        let (pause, of_record) = (longest(&self.pauses), longest(&self.record_pauses));
+        let of_record = self.record_pauses.iter().copied().max().unwrap_or_default().as_secs_f32();
+        let pause = self.longest_pause().as_secs_f32();
         let (violations, recovery) = (self.violations.len(), self.recovery.as_secs_f32());
         format!(
             "| {fault} | {epochs} | {operations} | {acknowledged} | {failed} | {unknown} | {unresolved} | {lost} \
@@ -83,7 +94,8 @@ impl Report {
     /// Notes how a mutant was caught, and writes that table anew.
     pub(crate) fn add_mutant(&mut self, row: String) -> Result<()> {
         self.mutants.push(row);
-        let head = "| mutant | under | seed | violations: the first |\n|---|---|---|---|";
+        let head =
+            "| mutant | under | seed | checker | its violations, of all: the first |\n|---|---|---|---|---|";
         write(&format!("{head}\n{}\n", self.mutants.join("\n")))
     }
 
@@ -107,9 +119,33 @@ impl Report {
             }
         }
         if let Some(all) = all {
-            let _ = writeln!(table, "{}", all.row());
+            let _ = writeln!(table, "{}\n\n{}", all.row(), self.goals(&all));
         }
         table
+    }
+
+    /// The numbers to reach, and what was measured.
+    fn goals(&self, all: &Measured) -> String {
+        let unknown = 10_000 * all.unknown / all.operations.max(1);
+        let percent = |hundredths: usize| format!("{}.{:02} %", hundredths / 100, hundredths % 100);
+        let count = |count: usize| count.to_string();
+        let mut goals = vec![
+            ("acknowledged", count(ACKNOWLEDGED), count(all.acknowledged), all.acknowledged >= ACKNOWLEDGED),
+            ("violations", count(0), count(all.violations.len()), all.violations.is_empty()),
+            ("unresolved", count(0), count(all.unresolved), all.unresolved == 0),
+            ("unknown at first", percent(UNKNOWN), percent(unknown), unknown <= UNKNOWN),
+        ];
+        for (name, seconds) in PAUSES {
+            let Some(pause) = self.faults.get(name).map(Measured::longest_pause) else { continue };
+            let is_met = pause <= Duration::from_secs(seconds);
+            goals.push((name, format!("{seconds} s"), format!("{:.1} s", pause.as_secs_f32()), is_met));
+        }
+        let mut text = "| goal | wanted | measured | |\n|---|---|---|---|\n".to_owned();
+        for (what, wanted, measured, is_met) in goals {
+            let verdict = if is_met { "met" } else { "missed" };
+            let _ = writeln!(text, "| {what} | {wanted} | {measured} | {verdict} |");
+        }
+        text
     }
 }
 

@@ -2,7 +2,7 @@
 //! along, and the next one gets a fresh one. The short version judges all faults of one party together.
 
 use crate::{
-    check::{Kind, Violation},
+    check::{Checker, Kind, Violation},
     deployment::Deployment,
     epoch::Epoch,
     mutants::{self, Mutant},
@@ -180,13 +180,16 @@ impl Suite {
         if let Some(deployment) = &mut self.deployment {
             deployment.restart_with(None);
         }
-        let proof = violations.iter().find(|violation| violation.kind != Kind::Late);
-        let Some(first) = proof else {
-            return Err(format!("{} was not caught by {}", mutant.name, fault.name).into());
+        let Mutant { name, checker, seed, .. } = mutant;
+        let proofs = violations.iter().filter(|one| one.checker == *checker && one.kind != Kind::Late);
+        let proofs: Vec<&Violation> = proofs.collect();
+        let Some(first) = proofs.first() else {
+            let others: Vec<Checker> = violations.iter().map(|one| one.checker).collect();
+            return Err(format!("{checker:?} did not catch {name} under {}: {others:?}", fault.name).into());
         };
         let first: String = first.text.chars().take(100).map(|c| if c == '\n' { ' ' } else { c }).collect();
-        let row =
-            format!("| {} | {} | {} | {}: {first} |", mutant.name, fault.name, mutant.seed, violations.len());
+        let (fault, count, all) = (fault.name, proofs.len(), violations.len());
+        let row = format!("| {name} | {fault} | {seed} | {checker:?} | {count} of {all}: {first} |");
         eprintln!("{row}");
         Ok(self.report.add_mutant(row)?)
     }

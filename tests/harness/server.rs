@@ -61,6 +61,13 @@ impl Server {
         self.process.pid()
     }
 
+    /// The most memory that it has had, in bytes: from `/proc` (proc(5)). Nothing of a process that is gone.
+    pub(crate) fn most_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(most.trim().split(' ').next()?.parse::<u64>().ok()? * 1024)
+    }
+
     /// Kills it with SIGKILL and returns when it is gone.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
@@ -71,6 +78,15 @@ impl Server {
         self.process.kill();
         self.process = Process::spawn((self.launch)(), &self.log).unwrap();
         self.wait_ready();
+    }
+
+    /// Starts it again if it has ended by itself, as it was started first; whether it had. Waits for nothing.
+    pub(crate) fn revive(&mut self) -> bool {
+        let has_ended = self.process.status().unwrap().is_some();
+        if has_ended {
+            self.process = Process::spawn((self.launch)(), &self.log).unwrap();
+        }
+        has_ended
     }
 
     /// Stops it where it is (SIGSTOP), until [`Server::thaw`].

@@ -1,7 +1,8 @@
 //! Storage workers that die, freeze or are told to stop, under load: their work is done by the other one.
 
-use crate::harness::{Cluster, Ground, Load, Manner, Stage};
-use serde_json::json;
+use crate::harness::{Cluster, Ground, Load, Manner, Service, Stage, settled};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
 use std::{future::IntoFuture, time::Duration};
 use testbed::Signal;
 use tokio::time::timeout;
@@ -11,10 +12,24 @@ faults! {
     a_frozen_worker_leaves_no_request_without_an_answer
     a_worker_told_to_stop_fails_no_request
     where_no_worker_takes_requests_they_are_refused
+    a_change_that_kills_workers_dies_alone
+    a_backlog_of_large_documents_fits_into_a_worker
 }
 
 /// How long a client waits that knows that it waits for nobody.
 const IMPATIENCE: Duration = Duration::from_millis(300);
+/// Shards of a worker that stands still go to another one.
+const MOVED_WITHIN: Duration = Duration::from_secs(12);
+/// So many that hardly any shard has none of them.
+const RECORDS: usize = 80;
+/// Changes that stand beside one that kills workers.
+const NEIGHBOURS: usize = 60;
+const DEAD_WITHIN: Duration = Duration::from_secs(180);
+const INTERVAL: Duration = Duration::from_millis(50);
+/// Fewer than a worker takes of all queues together.
+const LARGE: usize = 400;
+/// What `swarm-stack.yml` gives a worker.
+const MEMORY: u64 = 512 << 20;
 /// The deadline of a command, and a second.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(11);
 
@@ -40,8 +55,11 @@ async fn a_frozen_worker_leaves_no_request_without_an_answer(stage: Stage) {
     let mut load = Load::start(&service, Manner::Polite).await;
     cluster.ground.wait_for_consumers(2).await;
     load.progress(100).await;
+    let records = service.collection("everywhere").await;
     cluster.workers[0].freeze();
     // The broker gives it up, and its shards move.
+    let moved = timeout(MOVED_WITHIN, write_everywhere(&service, &records)).await;
+    assert!(moved.is_ok(), "not all shards have moved within {MOVED_WITHIN:?}");
     cluster.ground.wait_for_consumers(1).await;
     load.progress(200).await;
     cluster.workers[0].thaw();
@@ -101,5 +119,98 @@ async fn where_no_worker_takes_requests_they_are_refused(stage: Stage) {
         }
     };
     assert_eq!((kept.json(), kept.version()), (json!({"kept": true}), 1));
+    cluster.ground.assert_drained();
+}
+
+/// Writes records to all shards, each until it is acknowledged.
+async fn write_everywhere(service: &Service, records: &str) {
+    let writes = (0..RECORDS).map(async |number| {
+        let put = || service.admin_at(number).put(&format!("{records}/{number}")).json(&json!({}));
+        while !put().await.is_success() {}
+    });
+    join_all(writes).await;
+}
+
+/// Whoever carries it out aborts, and all that the worker had in its hands comes back with it, time and again.
+async fn a_change_that_kills_workers_dies_alone(stage: Stage) {
+    let variables = [("CASSANDRA_REPLICATION", "1"), ("FAILPOINTS", "die-on-record=return(poison)")];
+    let mut cluster = Cluster::start_with(&stage, Ground::shared(), &variables);
+    let service = cluster.service().await;
+    let records = service.collection("poisoned").await;
+    give_up_sooner(&cluster.ground);
+    for worker in &mut cluster.workers {
+        worker.kill();
+    }
+    let mut operations = Vec::new();
+    let names = (0..NEIGHBOURS).map(|number| number.to_string());
+    for name in ["poison".to_owned()].into_iter().chain(names) {
+        let put = service.admin().put(&format!("{records}/{name}")).json(&json!({}));
+        operations.push(put.header("prefer", "respond-async").await.is(202).expect_header("location"));
+    }
+    let (worker, mut deaths) = (&mut cluster.workers[0], 0);
+    let reviving = async {
+        loop {
+            deaths += usize::from(worker.revive());
+            tokio::time::sleep(INTERVAL).await;
+        }
+    };
+    let settling = async {
+        let reasons = timeout(DEAD_WITHIN, reasons_of_letters(&service)).await.unwrap();
+        let statuses =
+            operations.iter().map(async |one| settled(&service.admin(), one).await["status"].clone());
+        (reasons, join_all(statuses).await)
+    };
+    let (reasons, statuses) = tokio::select! {
+        () = reviving => unreachable!(),
+        settled = settling => settled,
+    };
+    assert_eq!(reasons, ["delivery_limit"], "after {deaths} deaths");
+    assert_eq!(statuses[0], "dead", "after {deaths} deaths");
+    assert!(statuses[1..].iter().all(|status| status == "done"), "after {deaths} deaths: {statuses:?}");
+    cluster.ground.assert_drained();
+}
+
+/// Asks until there are some. While no worker lives, nobody answers.
+async fn reasons_of_letters(service: &Service) -> Vec<Value> {
+    loop {
+        let asked = service.admin().get("/v1/dead-letters").into_future();
+        if let Ok(answer) = timeout(IMPATIENCE, asked).await
+            && answer.status == 200
+            && let Some(letters @ [_, ..]) = answer.json()["dead_letters"].as_array().map(Vec::as_slice)
+        {
+            return letters.iter().map(|letter| letter["reason"].clone()).collect();
+        }
+    }
+}
+
+/// As the policy of deferred changes, but after fewer returns.
+fn give_up_sooner(Ground { broker, vhost, .. }: &Ground) {
+    let mut policy = broker.get(&format!("/api/policies/{vhost}/penstock.deferred")).unwrap();
+    policy["definition"]["delivery-limit"] = json!(20);
+    policy["priority"] = json!(20);
+    broker.put(&format!("/api/policies/{vhost}/impatient"), &policy).unwrap();
+}
+
+/// All of it comes at once when it starts, as much as it takes of each queue.
+async fn a_backlog_of_large_documents_fits_into_a_worker(stage: Stage) {
+    let mut cluster = Cluster::start(&stage, Ground::shared());
+    let service = cluster.service().await;
+    let records = service.collection("large").await;
+    for worker in &mut cluster.workers {
+        worker.kill();
+    }
+    let document = json!({"text": "x".repeat(200_000)});
+    let mut operations = Vec::new();
+    for number in 0..LARGE {
+        let put = service.admin_at(number).put(&format!("{records}/{number}")).json(&document);
+        operations.push(put.header("prefer", "respond-async").await.is(202).expect_header("location"));
+    }
+    cluster.workers[0].restart();
+    for operation in &operations {
+        assert_eq!(settled(&service.admin(), operation).await["status"], "done");
+    }
+    let most = cluster.workers[0].most_memory().unwrap();
+    eprintln!("a worker had {} MB at most", most >> 20);
+    assert!(most <= MEMORY, "{} MB", most >> 20);
     cluster.ground.assert_drained();
 }

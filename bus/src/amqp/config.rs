@@ -5,8 +5,9 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use std::fmt;
 use thiserror::Error;
 
-/// Heartbeats in seconds: a silent broker is given up after two of them. Fewer give false alarms.
-const HEARTBEAT: u16 = 5;
+/// Heartbeats in seconds: who is silent is given up after two of them. RabbitMQ warns of false alarms
+/// below five; but with five, clients of a frozen worker wait beyond their deadline before another one has its shards.
+const HEARTBEAT: u16 = 4;
 
 /// Which brokers to connect to, and by what name.
 #[derive(Clone)]

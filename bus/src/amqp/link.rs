@@ -25,6 +25,8 @@ use std::{
 };
 use thiserror::Error;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     sync::{OnceCell, mpsc},
     time::{sleep, timeout},
 };
@@ -206,6 +208,17 @@ impl Heard {
             }
         }
     }
+}
+
+/// Whether nobody greets there. A driver that meets a broker that is frozen keeps a connection, and a thread, until it is not:
+/// whoever has met one asks in this way first.
+pub(super) async fn is_silent(host: &AMQPUri) -> bool {
+    let greeting = async {
+        let mut stream = TcpStream::connect((host.authority.host.as_str(), host.authority.port)).await?;
+        stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+        stream.read_u8().await
+    };
+    timeout(GREETING, greeting).await.is_err()
 }
 
 async fn connect(host: &AMQPUri, name: &str) -> Result<Connection, LinkError> {

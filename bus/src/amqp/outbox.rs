@@ -162,7 +162,7 @@ async fn post(links: Links, outlet: Option<Outlet>, gate: ShortString, replies: 
     };
     let Ok(published) = timeout(GIVEN_UP_AFTER, publishing).await else {
         tracing::warn!(
-            replies = replies.len(),
+            delivery.count = replies.len(),
             "the message broker takes no replies for a gate: they are given up"
         );
         return Sent { gate, replies, result: Ok(()), outlet: None, is_given_up: true };

@@ -2,14 +2,14 @@
 
 use super::{
     AmqpConfig, config,
-    link::{Link, LinkError, News},
+    link::{self, Link, LinkError, News},
 };
 use crate::{
     BusError, Health,
     calls::{Calls, Passage},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{sleep, timeout},
@@ -136,9 +136,18 @@ impl Supervisor {
         let hosts = &self.config.hosts;
         let start = usize::from(uuid::Uuid::now_v7().as_bytes()[15]) % hosts.len();
         let mut links: u64 = 0;
-        for host in hosts.iter().cycle().skip(start) {
-            let name = &self.config.name;
-            match Link::open(host, name, links + 1, Arc::clone(&self.calls)).await {
+        let mut silent = BTreeSet::new();
+        for (number, host) in hosts.iter().enumerate().cycle().skip(start) {
+            let opened = if silent.contains(&number) && link::is_silent(host).await {
+                Err(LinkError::Silent)
+            } else {
+                Link::open(host, &self.config.name, links + 1, Arc::clone(&self.calls)).await
+            };
+            match opened {
+                Err(LinkError::Silent) => silent.insert(number),
+                _ => silent.remove(&number),
+            };
+            match opened {
                 Ok((link, news)) => {
                     links += 1;
                     tracing::info!(server.address = config::address(host), "connected to the message broker");

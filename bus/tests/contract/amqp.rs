@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use testbed::Proxy;
-use tokio::time::timeout;
+use tokio::{io::AsyncReadExt, time::timeout};
 
 async fn channel(vhost: &Vhost) -> (Connection, Channel) {
     let connection = Connection::connect(&vhost.url, ConnectionProperties::default()).await.unwrap();
@@ -344,4 +344,21 @@ async fn a_worker_that_never_calls_has_no_reply_queue() {
     let names = blocking(move || listed.queues()).await;
     let replies: Vec<_> = names.iter().filter(|name| name.starts_with("penstock.reply.")).collect();
     assert!(replies.len() == 1 && replies[0].starts_with("penstock.reply.gate."), "{replies:?}");
+}
+
+/// Its kernel takes connections, and nobody reads what comes by them. The driver keeps what it has begun; so it begins once.
+#[tokio::test]
+async fn a_frozen_broker_is_left_with_one_connection() {
+    let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("amqp://{}", frozen.local_addr().unwrap());
+    let bus = AmqpBus::connect(AmqpConfig::new([url], "gate").unwrap());
+    let mut attempts = Vec::new();
+    for _ in 0..3 {
+        let (mut attempt, _) = timeout(LONG, frozen.accept()).await.unwrap().unwrap();
+        attempts.push(tokio::spawn(async move { attempt.read_to_end(&mut Vec::new()).await }));
+    }
+    for attempt in attempts.drain(1..) {
+        timeout(LONG, attempt).await.expect("it is given up").unwrap().unwrap();
+    }
+    bus.close().await;
 }

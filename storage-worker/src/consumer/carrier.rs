@@ -9,8 +9,8 @@ use crate::{
 use bus::{BusError, Delivery, Lane, Queue, topology::SPLIT_AFTER_RETURNS};
 use futures_util::future::join_all;
 use messages::{
-    Closing, Command, Delivered, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply,
-    Timing, operation::CloseOperation,
+    Closing, Command, Delivered, Envelope, Handling, OperationKey, Outcome, Principal, RecordId, Rejection,
+    Reply, Timing, operation::CloseOperation,
 };
 use process::now;
 use std::{
@@ -30,14 +30,16 @@ const RETURN_AFTER: Duration = Duration::from_millis(500);
 /// gives up what came back too often: so a change bears an outage of hours, in which only its bucket fails. Less than the half
 /// hour in which RabbitMQ wants an ack. What a client waits for goes back at once, for its time in the queue to run out.
 const HELD_FOR: Duration = Duration::from_secs(20 * 60);
+/// In this time those that may have killed a worker are brought into another order.
+const SHUFFLED_WITHIN: Duration = Duration::from_millis(300);
 /// A command that failed for a reason of its own, and came back so often, is given up.
 const GIVE_UP_AFTER_RETURNS: u32 = 5;
 
 /// Carries out deliveries.
 pub(super) struct Carrier {
     executor: Arc<Executor>,
-    /// What has come back several times may be what kills workers: that goes one at a time, so that what only stood
-    /// beside the guilty one gets through.
+    /// What has come back several times may be what kills workers: that goes one at a time, each time in another order, so
+    /// that of what only stands beside the guilty one half gets through each time.
     suspects: Semaphore,
 }
 
@@ -130,9 +132,14 @@ impl Carrier {
         finished.await.into_iter().find_map(Result::err)
     }
 
-    /// A turn among what has come back often, where that is so.
+    /// A turn among what has come back often, where that is so. They come in the order in which they returned, and the guilty one
+    /// would be the first again.
     async fn suspect(&self, returns: u32) -> Option<SemaphorePermit<'_>> {
-        if returns >= SPLIT_AFTER_RETURNS { self.suspects.acquire().await.ok() } else { None }
+        if returns < SPLIT_AFTER_RETURNS {
+            return None;
+        }
+        tokio::time::sleep(rand::random_range(Duration::ZERO..SHUFFLED_WITHIN)).await;
+        self.suspects.acquire().await.ok()
     }
 
     /// Carries out one command; a deferred one again and again while it is the store's fault that it fails.
@@ -163,6 +170,10 @@ impl Carrier {
 }
 
 async fn execute(executor: &Executor, queue: Queue, envelope: &Envelope) -> Result<Reply, ExecutorError> {
+    let deadly = |record: RecordId| failpoint::says("die-on-record", record.as_str());
+    if !envelope.command.is_read() && envelope.record().is_some_and(deadly) {
+        std::process::abort();
+    }
     let (id, trace) = (envelope.id, envelope.trace_id().map(str::to_owned));
     let (name, collection) = (envelope.command.name(), envelope.command.collection().clone());
     let (began, queued) = (Instant::now(), envelope.issued.until(now()));

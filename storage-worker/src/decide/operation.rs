@@ -15,7 +15,8 @@ use std::time::Duration;
 
 /// How long a command is refused for a session that has ended; after that, its client may have sent it again under another.
 const REVOKED_RECEIPT_LIFETIME: Duration = Duration::from_secs(120);
-/// How long a receipt of a closed operation is kept: longer than the operation may lie in a queue.
+/// How long a receipt of a closed operation is kept: longer than the operation may lie in a queue, or a worker that has decided
+/// it may stand still before it writes.
 const CLOSED_RECEIPT_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 /// As long as a letter may lie: ten years. It is what keeps a copy of the command from taking effect beside it.
 const DEAD_RECEIPT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -29,11 +30,16 @@ pub fn receipt_lifetime(envelope: &Envelope, outcome: &Outcome, now: Timestamp) 
             Closing::Dead => DEAD_RECEIPT_LIFETIME,
         };
     }
+    let is_plain = envelope.handling == Handling::Direct && envelope.fingerprint.is_none();
     let lifetime = match envelope.handling {
+        // Found late, it is closed as if somebody had asked for that.
+        _ if *outcome == Outcome::Rejected(Rejection::Expired) => CLOSED_RECEIPT_LIFETIME,
+        // Nobody sends it again: a copy that stands still is all that there can be.
+        _ if is_plain && *outcome == Outcome::Rejected(Rejection::SessionRevoked) => CLOSED_RECEIPT_LIFETIME,
         Handling::Direct if *outcome == Outcome::Rejected(Rejection::SessionRevoked) => {
             REVOKED_RECEIPT_LIFETIME
         }
-        Handling::Direct if envelope.fingerprint.is_none() => RECEIPT_LIFETIME,
+        Handling::Direct if is_plain => RECEIPT_LIFETIME,
         _ => LONG_RECEIPT_LIFETIME,
     };
     lifetime + now.until(envelope.deadline)

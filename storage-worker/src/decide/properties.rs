@@ -20,6 +20,7 @@ use proptest::prelude::*;
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 use uuid::Uuid;
 
@@ -235,6 +236,16 @@ proptest! {
             asked.envelope.principal = by_session("live");
             let again = bucket.run(std::slice::from_ref(&asked)).remove(0).unwrap();
             prop_assert!(again == Outcome::Rejected(Rejection::Expired) || minted, "{:?}", again);
+        }
+    }
+
+    #[test]
+    fn what_is_closed_stays_closed_while_a_copy_may_stand_still(mut late in asked()) {
+        late.envelope.deadline = Timestamp::from_micros(1);
+        let plan = fold([&late], Rows::default(), &known(), NOW);
+        prop_assert_eq!(plan.group.receipts.len(), 1);
+        for receipt in plan.group.receipts {
+            prop_assert!(receipt.kept >= Duration::from_hours(48), "{:?}", receipt);
         }
     }
 

@@ -84,7 +84,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 35] = [
+const TESTS: [Test; 36] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -97,6 +97,7 @@ const TESTS: [Test; 35] = [
     prepared(updates::provide_earlier, unnoticed("another-version", updates::to_earlier_and_back)),
     short(unnoticed("gate-updated-to-a-bad-one", updates::bad_gate)),
     unnoticed("worker-updated-to-a-bad-one", updates::bad_worker),
+    unnoticed("worker-updated-to-an-idle-one", updates::idle_worker),
     short(unnoticed("workers-scaled", scale::workers)),
     unnoticed("gates-scaled", scale::gates),
     short(unnoticed("worker-killed", processes::worker)),

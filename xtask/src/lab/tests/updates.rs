@@ -92,7 +92,12 @@ pub(super) fn bad_gate(lab: &Lab) -> Result<String> {
 
 /// The same of a worker.
 pub(super) fn bad_worker(lab: &Lab) -> Result<String> {
-    roll_back(lab, "storage-worker", "penstock/storage-worker", "ENV PREFETCH=none")
+    roll_back(lab, "storage-worker", "penstock/storage-worker", "ENV ACKNOWLEDGE_WRITES_AT=none")
+}
+
+/// A worker that starts, and never serves: it looks for records where there are none.
+pub(super) fn idle_worker(lab: &Lab) -> Result<String> {
+    roll_back(lab, "storage-worker", "penstock/storage-worker", "ENV CASSANDRA_KEYSPACE=elsewhere")
 }
 
 /// To a version of another name and label, and back.
@@ -107,11 +112,12 @@ fn roll(lab: &Lab, service: &str, image: &'static str, tag: &str) -> Result<Stri
 }
 
 fn roll_back(lab: &Lab, service: &str, image: &'static str, fault: &str) -> Result<String> {
-    provide(lab, image, "bad", &[fault])?;
+    let tag = format!("bad-{}", fault.rsplit('=').next().unwrap_or_default());
+    provide(lab, image, &tag, &[fault])?;
     let began = Instant::now();
-    update(lab, service, image, "bad", "rollback_completed")?;
+    update(lab, service, image, &tag, "rollback_completed")?;
     let runs = wanted_image(lab, service)?;
-    ensure!(!runs.contains(":bad"), "the bad version is still wanted: {runs}");
+    ensure!(!runs.contains(&tag), "the bad version is still wanted: {runs}");
     Ok(format!("rolled back by itself after {} s", began.elapsed().as_secs()))
 }
 
