@@ -13,12 +13,15 @@ block() {
     text=$(awk -v name="$1" '$0 == "```sh lab:" name { on = 1; next } /^```$/ { on = 0 } on' "$repository/docs/operations.md")
     [ -n "$text" ] || { echo "docs/operations.md has no block $1" >&2; exit 1; }
     cd "$LAB"
+    # As in a copy of the repository, with secrets of its own.
+    ln -sfn "$repository/rabbitmq" "$repository/redis" .
     printf '%s\n' "$text" | sh
 }
 
 case $1 in
 block) export DOCKER_HOST=unix://$LAB/node${3:-1}/docker.sock; block "$2" ;;
 stack)
+    set -a; . "$LAB/penstock.env"; set +a
     docker stack deploy --resolve-image never --compose-file "$repository/swarm-stack.yml" \
         --compose-file "$here/overlay.yml" penstock
     ;;

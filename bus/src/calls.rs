@@ -26,8 +26,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// A read without an answer after this long is sent to another queue: its own may live on a node that is gone.
+/// A read without an answer after this long is sent to another queue: its own, or the worker that has it, may be gone with a
+/// node. After twice as long again to the next one, and so on.
 const READ_PATIENCE: Duration = Duration::from_millis(250);
+/// Or after so many times as long as reads take just now: where all are slow, copies would make all slower.
+const TIMES_AS_LONG: u32 = 3;
 
 /// A way for commands to leave, and for what became of the attempt to come back.
 pub(crate) trait Transport {
@@ -65,7 +68,9 @@ struct Call<'a, T> {
     sent_by: u64,
     last_error: Option<BusError>,
     began: Instant,
-    second_chance: Option<Instant>,
+    /// How long to wait before it is sent once more.
+    patience: Duration,
+    next_chance: Option<Instant>,
 }
 
 /// How far a call has come.
@@ -89,10 +94,15 @@ pub(crate) async fn call<T: Transport + Sync>(
     let Some(mut call) = Call::begin(calls, transport, &envelope, total)? else {
         return Ok(reused(&envelope));
     };
-    call.second_chance = Some(call.began + patience(call.route.queue.lane, total));
+    let is_read = call.route.queue.lane == Lane::Read;
+    call.patience = if is_read { read_patience(calls.reads_take()).min(total / 2) } else { total / 2 };
+    call.next_chance = Some(call.began + call.patience);
     drop(envelope);
     loop {
         if let Progress::Replied(reply) = call.proceed().await? {
+            if is_read {
+                calls.read_took(call.began.elapsed());
+            }
             return Ok(reply);
         }
     }
@@ -136,7 +146,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
         let began = Instant::now();
         let command = Arc::new(Sealed::new(envelope, began, began + wanted)?);
         let route = Route::of(envelope);
-        let (last_error, second_chance) = (None, None);
+        let (last_error, patience, next_chance) = (None, Duration::ZERO, None);
         let call = Self {
             transport,
             seat,
@@ -148,7 +158,8 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
             sent_by,
             last_error,
             began,
-            second_chance,
+            patience,
+            next_chance,
         };
         call.send();
         Ok(Some(call))
@@ -157,7 +168,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
     /// Waits for news; sends again where there is hope.
     async fn proceed(&mut self) -> Result<Progress, BusError> {
         loop {
-            let (end, second_chance) = (self.command.wanted, self.second_chance);
+            let (end, next_chance) = (self.command.wanted, self.next_chance);
             tokio::select! {
                 biased;
                 reply = self.seat.reply() => return Ok(Progress::Replied(reply)),
@@ -166,8 +177,9 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                     Err(error) => self.judge(error)?,
                 },
                 () = sleep_until(end) => return Err(self.give_up()),
-                () = sleep_until(second_chance.unwrap_or(end)), if second_chance.is_some() => {
-                    self.second_chance = None;
+                () = sleep_until(next_chance.unwrap_or(end)), if next_chance.is_some() => {
+                    self.patience *= 2;
+                    self.next_chance = self.route.has_siblings().then(|| Instant::now() + self.patience);
                     if matches!(*self.passage.borrow(), Passage::Open(_)) {
                         self.route.detour();
                         self.send();
@@ -238,12 +250,9 @@ fn admit(passage: &Passage) -> Result<u64, BusError> {
     }
 }
 
-/// How long to wait before a command is sent a second time.
-fn patience(lane: Lane, total: Duration) -> Duration {
-    match lane {
-        Lane::Write | Lane::Deferred | Lane::Dead => total / 2,
-        Lane::Read => READ_PATIENCE.min(total / 2),
-    }
+/// How long to wait before a read is sent a second time, where reads take so long just now.
+fn read_patience(reads_take: Duration) -> Duration {
+    READ_PATIENCE.max(reads_take.saturating_mul(TIMES_AS_LONG))
 }
 
 /// Replies to two requests of one id could not be told apart.

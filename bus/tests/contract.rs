@@ -61,6 +61,8 @@ contract! {
     calls::one_key_for_two_requests_at_once_is_told_apart
     calls::an_unanswered_write_is_sent_again_at_half_its_deadline
     calls::an_unanswered_read_is_sent_to_a_sibling
+    calls::reads_that_are_slow_anyway_are_sent_once
+    calls::a_read_that_nobody_answers_comes_to_every_sibling
     calls::a_closed_bus_takes_nothing
     calls::replies_tell_of_a_clock_that_is_off
     deliveries::what_a_worker_dropped_goes_to_another

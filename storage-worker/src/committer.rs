@@ -193,6 +193,9 @@ impl Committer {
         if plan.group.receipts.is_empty() {
             return Ok(Attempt::Done(plan.outcomes));
         }
+        if let Some(latency) = failpoint::latency("slow-commits") {
+            tokio::time::sleep(latency).await;
+        }
         failpoint::die_at("die-before-commit");
         if failpoint::is_set("mutant-answer-before-commit") {
             let store = Arc::clone(&self.store);

@@ -45,8 +45,9 @@ async fn work(options: Options, logs: Logs) -> anyhow::Result<()> {
     let bus = Arc::new(AmqpBus::connect(amqp));
     let worker = Worker::new(bus.clone(), store.clone(), consume);
     let declared = options.work.tolerated_node_failures;
-    if let Some(management) = management {
-        tokio::spawn(policies::keep(health.clone(), bus.health(), management));
+    match management {
+        Some(management) => drop(tokio::spawn(policies::keep(health.clone(), bus.health(), management))),
+        None => policies::are_not_compared(&health),
     }
     tokio::spawn(readiness::keep(health, bus.health(), worker.capacity(), store, declared));
     worker.run(&stopper, options.work.shutdown_grace).await;

@@ -8,6 +8,13 @@ use tokio::{sync::watch, time::interval};
 /// How often: policies can be changed at any time.
 const COMPARE_EVERY: Duration = Duration::from_secs(60);
 
+/// Says that nobody looks.
+pub fn are_not_compared(health: &Health) {
+    let detail = "not compared: RABBITMQ_MANAGEMENT_PORT is not set";
+    health.note("policies", Condition::Up(Some(detail.to_owned())));
+    tracing::info!(event.action = "policies", "policies are {detail}");
+}
+
 /// Compares, for ever. What differs may be meant: it is said once, and told as a detail of readiness.
 pub async fn keep(health: Health, mut queue: watch::Receiver<Queue>, management: Management) {
     let mut every = interval(COMPARE_EVERY);

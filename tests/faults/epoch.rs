@@ -72,7 +72,7 @@ impl Epoch<'_> {
         let stalled = stalls.end();
         let mut gathered = Gathered::of(seen);
         self.settle(&shared, &mut gathered);
-        let listed = self.look_again(&shared, &mut gathered)?;
+        let (listed, differ) = self.look_again(&shared, &mut gathered)?;
         self.wait_for_empty_queues()?;
         let letters = self.look_for_dead_letters(&shared)?;
         let after = self.deployment.database().partitions()?;
@@ -88,6 +88,7 @@ impl Epoch<'_> {
         let repeated = self.deployment.wires.batches.take_repeated();
         violations.extend(Checker::Bounds.found(bounds::repeats(repeated)));
         violations.extend(Checker::Aftermath.found(letters));
+        violations.extend(Checker::Lists.found(differ));
         violations.extend(Checker::Lists.found(check::lists::check(&listed, &table)));
         violations.extend(Checker::Sessions.found(self.let_in_with(&ended)?));
         violations.extend(Checker::Sessions.found(self.let_in_with(&self.end_a_session()?)?));

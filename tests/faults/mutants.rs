@@ -10,26 +10,33 @@ use crate::{
 pub(crate) struct Mutant {
     /// Of the failpoint, after `mutant-`.
     pub(crate) name: &'static str,
-    fault: &'static str,
+    pub(crate) fault: &'static str,
     /// Whose promise it breaks: others may notice too, but this one must.
     pub(crate) checker: Checker,
     pub(crate) seed: u64,
+    /// How often the fault is done: one that shows in what is under way just then may meet nothing.
+    times: usize,
     /// Failpoints that it needs besides its own.
     besides: &'static str,
 }
 
 const fn mutant(name: &'static str, fault: &'static str, checker: Checker) -> Mutant {
-    Mutant { name, fault, checker, seed: 1, besides: "" }
+    Mutant { name, fault, checker, seed: 1, times: 1, besides: "" }
 }
 
 /// All of them.
 pub(crate) const ALL: [Mutant; 11] = [
-    // A worker acknowledges a delivery before it has carried it out.
-    mutant("ack-before-write", "workers-all-killed", Checker::Aftermath),
+    // A worker acknowledges a delivery before it has carried it out. What clients wait for their gate sends again: only what is
+    // deferred shows it.
+    Mutant {
+        times: 4,
+        besides: "slow-commits=return(300)",
+        ..mutant("ack-before-write", "workers-all-killed", Checker::Aftermath)
+    },
     // A gate does not wait for the broker to have a command, nor to say that there is no queue.
-    mutant("confirms-off", "deferred-queues-deleted", Checker::Aftermath),
+    Mutant { times: 3, ..mutant("confirms-off", "deferred-queues-deleted", Checker::Aftermath) },
     // A gate does not ask to be told that there is no queue.
-    mutant("mandatory-off", "deferred-queues-deleted", Checker::Aftermath),
+    Mutant { times: 3, ..mutant("mandatory-off", "deferred-queues-deleted", Checker::Aftermath) },
     // A record's next state is written whatever is there. That shows where two workers are at one bucket, which they are as long as
     // each lane goes its own way.
     Mutant { besides: "lanes-apart=return", ..mutant("plain-write", "worker-killed", Checker::Linear) },
@@ -55,9 +62,10 @@ impl Mutant {
         format!("mutant-{}=return;{}", self.name, self.besides)
     }
 
-    /// The fault under which it is caught.
-    pub(crate) fn fault(&self) -> Fault {
+    /// The fault under which it is caught, as often as it is done.
+    pub(crate) fn faults(&self) -> Vec<Fault> {
         let mut known = nemesis::all().into_iter();
-        known.find(|fault| fault.name == self.fault).unwrap_or_else(|| panic!("no fault {}", self.fault))
+        let fault = known.find(|fault| fault.name == self.fault);
+        vec![fault.unwrap_or_else(|| panic!("no fault {}", self.fault)); self.times]
     }
 }

@@ -167,28 +167,29 @@ impl Suite {
     /// A mutant breaks a promise, and a checker says so.
     fn catch(&mut self, mutant: &Mutant) -> Result<(), Failed> {
         self.deployed()?.restart_with(Some(&mutant.failpoints()));
-        let fault = mutant.fault();
-        let caught = self.measure(fault.name, &[fault], mutant.seed);
+        let caught = self.measure(mutant.fault, &mutant.faults(), mutant.seed);
         let violations = match caught {
             Ok(measured) => measured.violations,
             Err(error) => {
                 // No checker has judged it. It may be worse than wrong: the next one starts afresh.
                 self.deployment = None;
-                return Err(format!("{} was not judged under {}: {error:#}", mutant.name, fault.name).into());
+                return Err(
+                    format!("{} was not judged under {}: {error:#}", mutant.name, mutant.fault).into()
+                );
             }
         };
         if let Some(deployment) = &mut self.deployment {
             deployment.restart_with(None);
         }
-        let Mutant { name, checker, seed, .. } = mutant;
+        let Mutant { name, fault, checker, seed, .. } = mutant;
         let proofs = violations.iter().filter(|one| one.checker == *checker && one.kind != Kind::Late);
         let proofs: Vec<&Violation> = proofs.collect();
         let Some(first) = proofs.first() else {
             let others: Vec<Checker> = violations.iter().map(|one| one.checker).collect();
-            return Err(format!("{checker:?} did not catch {name} under {}: {others:?}", fault.name).into());
+            return Err(format!("{checker:?} did not catch {name} under {fault}: {others:?}").into());
         };
         let first: String = first.text.chars().take(100).map(|c| if c == '\n' { ' ' } else { c }).collect();
-        let (fault, count, all) = (fault.name, proofs.len(), violations.len());
+        let (count, all) = (proofs.len(), violations.len());
         let row = format!("| {name} | {fault} | {seed} | {checker:?} | {count} of {all}: {first} |");
         eprintln!("{row}");
         Ok(self.report.add_mutant(row)?)

@@ -62,12 +62,12 @@ fn collect(cells: &[Option<Vec<u8>>], table: &mut Table) -> Result<()> {
             // What is left of a row that has expired.
             let Some(version) = version else { return Ok(()) };
             let version = u64::from_be_bytes(version.as_slice().try_into()?);
-            let content = match (deleted.as_deref(), text(document)) {
-                (Some([1]), _) => None,
-                (_, document) => {
-                    Some(document.as_deref().and_then(content_of).context("not a document of ours")?)
-                }
-            };
+            let document = text(document).filter(|_| deleted.as_deref() != Some(&[1]));
+            let content = document.as_deref().and_then(content_of);
+            if content.is_none() && deleted.as_deref() != Some(&[1]) {
+                table.strange.push(format!("{id}, version {version}: {document:?}"));
+                return Ok(());
+            }
             let twice = table.rows.insert(id, Row { version, content });
             ensure!(twice.is_none(), "the same record in two buckets");
         }

@@ -29,6 +29,9 @@ async fn with_one_of_two_nodes_reads_go_on_marked_and_writes_wait(stage: Stage) 
     assert_eq!(consistency(&admin.get(&path).await.is(200)), None);
     let worker = cluster.admin_addresses[0];
     until_tolerance(worker, "2 replicas tolerate 0 failed nodes; add a node or declare 0").await;
+    let (_, ready) = readiness(worker).await;
+    let policies = ready["dependencies"]["policies"]["detail"].to_string();
+    assert!(policies.contains("RABBITMQ_MANAGEMENT_PORT"), "who does not compare says so: {ready}");
     let examined = examine(&cluster.ground, &["--tolerated-node-failures", "1"]);
     assert_eq!(examined.status.code(), Some(1), "{examined:?}");
     let told = String::from_utf8_lossy(&examined.stdout).into_owned();

@@ -8,8 +8,8 @@ use std::{
 use anyhow::{Context, Result};
 use testbed::{Group, Services};
 
-/// Builds the binaries that tests run. All of the workspace, so that nothing is built twice with other features.
-pub(crate) const BINARIES_OF_TESTS: &[&str] = &["build", "--workspace", "--bins"];
+/// Builds the binaries that tests run, and the tests, of all of the workspace: so that nothing is built twice with other features.
+pub(crate) const BINARIES_OF_TESTS: &[&str] = &["build", "--workspace", "--bins", "--tests"];
 
 /// Runs the tests of the workspace against real services, and returns the exit code of `cargo test`.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {

@@ -1,12 +1,14 @@
 //! How fast replies come: what a client that is turned away is told to wait.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 /// Replies are counted over this time.
 const WINDOW: Duration = Duration::from_millis(500);
 /// What was seen longer ago says nothing about now.
 const STALE: Duration = Duration::from_secs(10);
+/// So many reads tell how long they take.
+const RECENT: usize = 32;
 /// How much of the age of a queue one reply changes.
 const WEIGHT: f64 = 0.1;
 
@@ -54,6 +56,33 @@ impl Pace {
     }
 }
 
+/// How long reads took lately.
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    recent: VecDeque<Duration>,
+    last: Option<Instant>,
+}
+
+impl Latency {
+    /// One was answered after so long.
+    pub(super) fn took(&mut self, time: Duration, now: Instant) {
+        self.recent.truncate(RECENT - 1);
+        self.recent.push_front(time);
+        self.last = Some(now);
+    }
+
+    /// The lower quartile: of what is lost and asked again, half does not make it longer, but where all wait, it is long. Nothing
+    /// if nothing is known.
+    pub(super) fn usual(&self, now: Instant) -> Duration {
+        if self.last.is_none_or(|last| now.duration_since(last) > STALE) {
+            return Duration::ZERO;
+        }
+        let mut recent: Vec<Duration> = self.recent.iter().copied().collect();
+        let quarter = recent.len() / 4;
+        *recent.select_nth_unstable(quarter).1
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +103,21 @@ mod tests {
         }
         assert!(pace.backlog(0, now) > Duration::from_secs(7), "an old queue");
         assert_eq!(pace.backlog(500, now + STALE * 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn reads_are_slow_where_all_are_slow_and_not_where_half_are_lost() {
+        let (mut latency, now) = (Latency::default(), Instant::now());
+        assert_eq!(latency.usual(now), Duration::ZERO);
+        let [quick, slow] = [5, 2_000].map(Duration::from_millis);
+        for number in 0..100 {
+            latency.took(if number % 2 == 0 { quick } else { slow }, now);
+        }
+        assert_eq!(latency.usual(now), quick);
+        for _ in 0..30 {
+            latency.took(slow, now);
+        }
+        assert_eq!(latency.usual(now), slow);
+        assert_eq!(latency.usual(now + STALE * 2), Duration::ZERO);
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     attendance::Attendance,
     clock::{Clock, Comparison},
-    pace::Pace,
+    pace::{Latency, Pace},
 };
 use messages::{CommandId, Fingerprint, Reply, Timestamp};
 use std::{
@@ -29,6 +29,7 @@ pub(crate) struct Calls {
 #[derive(Debug, Default)]
 struct Observed {
     pace: Pace,
+    reads: Latency,
     clocks: Comparison,
 }
 
@@ -110,6 +111,16 @@ impl Calls {
     pub(crate) fn backlog(&self) -> Duration {
         let pending = self.lock().len();
         self.observed().pace.backlog(pending, Instant::now())
+    }
+
+    /// A read was answered after so long.
+    pub(crate) fn read_took(&self, time: Duration) {
+        self.observed().reads.took(time, Instant::now());
+    }
+
+    /// How long reads take just now.
+    pub(crate) fn reads_take(&self) -> Duration {
+        self.observed().reads.usual(Instant::now())
     }
 
     fn observe(&self, pending: &Pending, reply: &Reply) {

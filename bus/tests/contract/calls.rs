@@ -7,7 +7,11 @@ use crate::{
 use bus::{BusError, Clock, ConsumeOptions, Lane, Queue};
 use futures_util::future::join_all;
 use messages::{Fingerprint, Outcome, Rejection, Reply, Timestamp, Timing};
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant, SystemTime},
+};
+use tokio::time::{sleep, timeout};
 
 const BRIEF: Duration = Duration::from_millis(500);
 
@@ -128,6 +132,44 @@ pub(crate) async fn an_unanswered_read_is_sent_to_a_sibling(ground: Ground) {
     assert_eq!(within(calling).await.unwrap().unwrap(), answer_to(envelope.id));
     again.receiver.ack().await.unwrap();
     first.receiver.ack().await.unwrap();
+    ground.end().await;
+}
+
+/// Where all reads wait for long, copies would only make them wait longer.
+pub(crate) async fn reads_that_are_slow_anyway_are_sent_once(ground: Ground) {
+    let mut consumer = ground.consume(0, &[Lane::Read]).await;
+    let slow = Duration::from_millis(600);
+    for is_known in [false, true, true] {
+        let (began, calling) = (Instant::now(), call(&ground.gate, read(LONG)));
+        let first = next(&mut consumer).await;
+        let copy = timeout(slow, consumer.deliveries.recv()).await;
+        assert_eq!(copy.is_err(), is_known, "{copy:?}");
+        // A worker that takes its time.
+        sleep(slow.saturating_sub(began.elapsed())).await;
+        reply(&first).await;
+        within(calling).await.unwrap().unwrap();
+        for delivery in [Some(first), copy.ok().flatten()].into_iter().flatten() {
+            delivery.receiver.ack().await.unwrap();
+        }
+    }
+    ground.end().await;
+}
+
+/// Each time after twice as long.
+pub(crate) async fn a_read_that_nobody_answers_comes_to_every_sibling(ground: Ground) {
+    let mut consumer = ground.consume(0, &[Lane::Read]).await;
+    let calling = call(&ground.gate, read(LONG));
+    let mut copies = Vec::new();
+    for _ in 0..Lane::Read.shards() {
+        copies.push(next(&mut consumer).await);
+    }
+    let queues: BTreeSet<u16> = copies.iter().map(|copy| copy.queue.shard).collect();
+    assert_eq!(queues.len(), copies.len());
+    reply(copies.last().unwrap()).await;
+    within(calling).await.unwrap().unwrap();
+    for copy in copies {
+        copy.receiver.ack().await.unwrap();
+    }
     ground.end().await;
 }
 

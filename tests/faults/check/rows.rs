@@ -17,6 +17,8 @@ pub(crate) struct History {
 pub(crate) struct Table {
     pub(crate) rows: BTreeMap<String, Row>,
     pub(crate) receipts: Vec<Receipt>,
+    /// Rows whose document is none that a client of ours writes, in words.
+    pub(crate) strange: Vec<String>,
 }
 
 /// One record as it is stored.
@@ -52,6 +54,7 @@ pub(crate) fn check(history: &History, table: &Table) -> Vec<Violation> {
         .iter()
         .filter_map(|(record, operations)| lost(record, operations, table.rows.get(record).copied()))
         .collect();
+    violations.extend(table.strange.iter().map(|row| Violation::other(format!("nobody wrote {row}"))));
     let authors: HashMap<Token, &Operation> = history
         .records
         .values()

@@ -16,7 +16,7 @@ fn listed(id: &str, version: u64) -> Listed {
 fn table() -> Table {
     let row = |version, content| Row { version, content };
     let rows = [("a", row(1, Some(whole(1)))), ("b", row(2, Some(whole(1)))), ("c", row(3, None))];
-    Table { rows: rows.map(|(id, row)| (id.to_owned(), row)).into(), receipts: Vec::new() }
+    Table { rows: rows.map(|(id, row)| (id.to_owned(), row)).into(), ..Table::default() }
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn receipt(command: &str, outcome: Outcome) -> Receipt {
 fn faults(operations: Vec<Operation>, version: u64, receipts: Vec<Receipt>) -> Vec<Violation> {
     let history = History { records: BTreeMap::from([("a".to_owned(), operations)]), nameless: Vec::new() };
     let row = Row { version, content: Some(whole(1)) };
-    let table = Table { rows: BTreeMap::from([("a".to_owned(), row)]), receipts };
+    let table = Table { rows: BTreeMap::from([("a".to_owned(), row)]), receipts, ..Table::default() };
     check(&history, &table, 0)
 }
 
@@ -58,7 +58,7 @@ fn receipts_that_have_expired_are_not_missed() {
         nameless: Vec::new(),
     };
     let rows = BTreeMap::from([("a".to_owned(), Row { version: 1, content: Some(whole(1)) })]);
-    let table = Table { rows, receipts: Vec::new() };
+    let table = Table { rows, ..Table::default() };
     assert_eq!(check(&history, &table, 2).len(), 0);
     assert_eq!(check(&history, &table, 0).len(), 2);
 }

@@ -84,7 +84,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 36] = [
+const TESTS: [Test; 37] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -110,6 +110,7 @@ const TESTS: [Test; 36] = [
     unnoticed("rolled-out-and-back", upkeep::rolled_out_and_back),
     paused("secrets-rotated", 15, 15, upkeep::secrets_rotated),
     paused("redis-password-rotated", 15, 15, upkeep::redis_password_rotated),
+    paused("files-changed", 15, 15, upkeep::files_changed),
     paused("certificate-rotated", 5, 5, upkeep::certificate_rotated),
     unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
     paused("brokers-restarted", 15, 15, processes::brokers),

@@ -41,13 +41,44 @@ pub(super) fn deployed_again(lab: &Lab) -> Result<String> {
 
 /// All of the stack, by their ids.
 fn containers(lab: &Lab) -> Result<BTreeSet<String>> {
-    let filter = "label=com.docker.stack.namespace=penstock";
+    containers_with(lab, "label=com.docker.stack.namespace=penstock")
+}
+
+fn containers_with(lab: &Lab, filter: &str) -> Result<BTreeSet<String>> {
     let listed = lab.nodes().into_iter().map(|node| node.docker(&["ps", "--quiet", "--filter", filter]));
     Ok(listed.collect::<Result<Vec<_>>>()?.iter().flat_map(|ids| ids.lines().map(str::to_owned)).collect())
 }
 
+/// After it, another deployment restarts nothing of what it must not restart all at once.
+fn deployable_after(lab: &Lab, change: impl Fn(&Lab) -> Result<String>) -> Result<String> {
+    let done = change(lab)?;
+    let kept = || -> Result<BTreeSet<String>> {
+        let services = ["rabbitmq-", "redis-", "sentinel-"];
+        let found = services.map(|name| containers_with(lab, &format!("name=penstock_{name}")));
+        Ok(found.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    };
+    let before = kept()?;
+    ensure!(before.len() == 9, "not nine containers: {before:?}");
+    lab.deploy()?;
+    ensure!(kept()? == before, "a deployment has restarted RabbitMQ or Redis");
+    Ok(format!("{done}; deployed again"))
+}
+
+/// RabbitMQ's and Redis's, under new names: one after the other starts again, once.
+pub(super) fn files_changed(lab: &Lab) -> Result<String> {
+    deployable_after(lab, |lab| {
+        lab.block("change-broker-files", &[])?;
+        lab.block("change-redis-files", &[])?;
+        Ok("RabbitMQ's and Redis's".to_owned())
+    })
+}
+
 /// Passwords and keys. Each node of RabbitMQ starts again once.
 pub(super) fn secrets_rotated(lab: &Lab) -> Result<String> {
+    deployable_after(lab, rotate_secrets)
+}
+
+fn rotate_secrets(lab: &Lab) -> Result<String> {
     lab.block("rotate-broker-password", &[])?;
     lab.block("rotate-broker-password", &[("WHO", "worker"), ("SERVICE", "penstock_storage-worker")])?;
     lab.block("broker-users", &[])?;
@@ -63,6 +94,10 @@ pub(super) fn secrets_rotated(lab: &Lab) -> Result<String> {
 
 /// Gates, servers and sentinels start again one at a time; a session lives on, and the old password opens nothing.
 pub(super) fn redis_password_rotated(lab: &Lab) -> Result<String> {
+    deployable_after(lab, rotate_redis_password)
+}
+
+fn rotate_redis_password(lab: &Lab) -> Result<String> {
     let (node, before) = (lab.node(1), lab.secret("redis_password")?);
     let session = Rest::log_in(&node.edge(), &lab.secret("admin_password")?)?;
     lab.block("rotate-redis-password", &[])?;
