@@ -94,18 +94,25 @@ pub(crate) async fn call<T: Transport + Sync>(
     let Some(mut call) = Call::begin(calls, transport, &envelope, total)? else {
         return Ok(reused(&envelope));
     };
-    let is_read = call.route.queue.lane == Lane::Read;
-    call.patience = if is_read { read_patience(calls.reads_take()).min(total / 2) } else { total / 2 };
+    let read = envelope.command.is_read().then(|| envelope.command.name());
+    call.patience = match read {
+        Some(kind) => read_patience(calls.reads_take(kind)).min(total / 2),
+        None => total / 2,
+    };
     call.next_chance = Some(call.began + call.patience);
     drop(envelope);
-    loop {
-        if let Progress::Replied(reply) = call.proceed().await? {
-            if is_read {
-                calls.read_took(call.began.elapsed());
-            }
-            return Ok(reply);
+    let ended = loop {
+        match call.proceed().await {
+            Ok(Progress::Kept) => {}
+            Ok(Progress::Replied(reply)) => break Ok(reply),
+            Err(error) => break Err(error),
         }
+    };
+    // What nobody has answered took long, too.
+    if let (Some(kind), Ok(_) | Err(BusError::TimedOut(_))) = (read, &ended) {
+        calls.read_took(kind, call.began.elapsed());
     }
+    ended
 }
 
 /// Sends a command and waits until the broker has it, and then a while for its reply.
@@ -179,9 +186,14 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                 () = sleep_until(end) => return Err(self.give_up()),
                 () = sleep_until(next_chance.unwrap_or(end)), if next_chance.is_some() => {
                     self.patience *= 2;
-                    self.next_chance = self.route.has_siblings().then(|| Instant::now() + self.patience);
+                    self.next_chance = None;
+                    // A read's other queues one after the other; a write's own, once.
+                    if self.route.detour() {
+                        self.next_chance = Some(Instant::now() + self.patience);
+                    } else if self.route.queue.lane == Lane::Read {
+                        continue;
+                    }
                     if matches!(*self.passage.borrow(), Passage::Open(_)) {
-                        self.route.detour();
                         self.send();
                     }
                 }

@@ -39,9 +39,11 @@ pub(crate) enum Kind {
 /// Who has found a violation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Checker {
-    /// A client at once, by what it was told.
+    /// A client at once, by what it was told; or whoever waits for clients to be served again.
     #[default]
     Client,
+    /// A client that asks once more under its key.
+    Retries,
     Linear,
     Tags,
     Rows,

@@ -3,7 +3,7 @@
 pub(crate) mod answers;
 
 use crate::{
-    check::{Violation, bounds::Slowest},
+    check::{Checker, Violation, bounds::Slowest},
     history::{Asked, Condition, Manner, Moment, Operation, Tag, Told},
     http::{Request, Silence, Wire},
     plan::{Format, If, Plan, SHARED_RECORDS, Sending, Step, Verb},
@@ -246,7 +246,7 @@ impl Client {
             && told != operation.told
         {
             let text = format!("a retry was answered {told:?}: {operation:?}");
-            self.seen.violations.push(Violation::twice(text));
+            self.seen.violations.extend(Checker::Retries.found([Violation::twice(text)]));
         }
     }
 

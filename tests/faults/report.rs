@@ -126,7 +126,7 @@ impl Report {
 
     /// The numbers to reach, and what was measured.
     fn goals(&self, all: &Measured) -> String {
-        let unknown = 10_000 * all.unknown / all.operations.max(1);
+        let unknown = (10_000 * all.unknown).div_ceil(all.operations.max(1));
         let percent = |hundredths: usize| format!("{}.{:02} %", hundredths / 100, hundredths % 100);
         let count = |count: usize| count.to_string();
         let mut goals = vec![
@@ -136,9 +136,10 @@ impl Report {
             ("unknown at first", percent(UNKNOWN), percent(unknown), unknown <= UNKNOWN),
         ];
         for (name, seconds) in PAUSES {
-            let Some(pause) = self.faults.get(name).map(Measured::longest_pause) else { continue };
-            let is_met = pause <= Duration::from_secs(seconds);
-            goals.push((name, format!("{seconds} s"), format!("{:.1} s", pause.as_secs_f32()), is_met));
+            let pause = self.faults.get(name).map(Measured::longest_pause);
+            let measured = pause.map_or("not".to_owned(), |pause| format!("{:.2} s", pause.as_secs_f32()));
+            let is_met = pause.is_some_and(|pause| pause <= Duration::from_secs(seconds));
+            goals.push((name, format!("{seconds} s"), measured, is_met));
         }
         let mut text = "| goal | wanted | measured | |\n|---|---|---|---|\n".to_owned();
         for (what, wanted, measured, is_met) in goals {

@@ -29,7 +29,8 @@ pub(crate) struct Calls {
 #[derive(Debug, Default)]
 struct Observed {
     pace: Pace,
-    reads: Latency,
+    /// Of each kind of read by itself: lists take longer.
+    reads: HashMap<&'static str, Latency>,
     clocks: Comparison,
 }
 
@@ -113,14 +114,14 @@ impl Calls {
         self.observed().pace.backlog(pending, Instant::now())
     }
 
-    /// A read was answered after so long.
-    pub(crate) fn read_took(&self, time: Duration) {
-        self.observed().reads.took(time, Instant::now());
+    /// A read of this kind was answered, or given up, after so long.
+    pub(crate) fn read_took(&self, kind: &'static str, time: Duration) {
+        self.observed().reads.entry(kind).or_default().took(time, Instant::now());
     }
 
-    /// How long reads take just now.
-    pub(crate) fn reads_take(&self) -> Duration {
-        self.observed().reads.usual(Instant::now())
+    /// How long reads of this kind take just now.
+    pub(crate) fn reads_take(&self, kind: &'static str) -> Duration {
+        self.observed().reads.get(kind).map_or(Duration::ZERO, |latency| latency.usual(Instant::now()))
     }
 
     fn observe(&self, pending: &Pending, reply: &Reply) {

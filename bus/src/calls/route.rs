@@ -16,11 +16,6 @@ impl Route {
         Self { queue, siblings }
     }
 
-    /// Whether there is a queue that was not tried yet.
-    pub(super) fn has_siblings(&self) -> bool {
-        self.siblings > 0
-    }
-
     /// Turns to a queue that was not tried yet; says whether there is one.
     pub(super) fn detour(&mut self) -> bool {
         let Some(rest) = self.siblings.checked_sub(1) else { return false };

@@ -138,7 +138,7 @@ pub(crate) async fn an_unanswered_read_is_sent_to_a_sibling(ground: Ground) {
 /// Where all reads wait for long, copies would only make them wait longer.
 pub(crate) async fn reads_that_are_slow_anyway_are_sent_once(ground: Ground) {
     let mut consumer = ground.consume(0, &[Lane::Read]).await;
-    let slow = Duration::from_millis(600);
+    let slow = Duration::from_millis(450);
     for is_known in [false, true, true] {
         let (began, calling) = (Instant::now(), call(&ground.gate, read(LONG)));
         let first = next(&mut consumer).await;
@@ -165,6 +165,9 @@ pub(crate) async fn a_read_that_nobody_answers_comes_to_every_sibling(ground: Gr
     }
     let queues: BTreeSet<u16> = copies.iter().map(|copy| copy.queue.shard).collect();
     assert_eq!(queues.len(), copies.len());
+    // The next one would be due after sixteen times as long as the first.
+    let more = timeout(BRIEF * 9, consumer.deliveries.recv()).await;
+    assert!(more.is_err(), "{more:?}");
     reply(copies.last().unwrap()).await;
     within(calling).await.unwrap().unwrap();
     for copy in copies {

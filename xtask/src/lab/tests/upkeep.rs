@@ -1,6 +1,12 @@
 //! What an operator does by the words of docs/operations.md.
 
-use std::{collections::BTreeSet, fs, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs::{self, OpenOptions},
+    io::Write,
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -12,6 +18,7 @@ use super::{
 };
 use crate::lab::{node::wait_for, rest::Rest};
 
+const UPDATED_WITHIN: Duration = Duration::from_mins(5);
 const BURIED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A new version of gates and workers, and back by hand.
@@ -41,36 +48,64 @@ pub(super) fn deployed_again(lab: &Lab) -> Result<String> {
 
 /// All of the stack, by their ids.
 fn containers(lab: &Lab) -> Result<BTreeSet<String>> {
-    containers_with(lab, "label=com.docker.stack.namespace=penstock")
-}
-
-fn containers_with(lab: &Lab, filter: &str) -> Result<BTreeSet<String>> {
+    let filter = "label=com.docker.stack.namespace=penstock";
     let listed = lab.nodes().into_iter().map(|node| node.docker(&["ps", "--quiet", "--filter", filter]));
     Ok(listed.collect::<Result<Vec<_>>>()?.iter().flat_map(|ids| ids.lines().map(str::to_owned)).collect())
 }
 
-/// After it, another deployment restarts nothing of what it must not restart all at once.
+/// After it, another deployment restarts nothing of what it would restart all at once: what those services are to run is the same.
 fn deployable_after(lab: &Lab, change: impl Fn(&Lab) -> Result<String>) -> Result<String> {
     let done = change(lab)?;
-    let kept = || -> Result<BTreeSet<String>> {
-        let services = ["rabbitmq-", "redis-", "sentinel-"];
-        let found = services.map(|name| containers_with(lab, &format!("name=penstock_{name}")));
-        Ok(found.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    let wanted = || -> Result<Vec<String>> {
+        let services = ["rabbitmq", "redis", "sentinel"].into_iter();
+        let services =
+            services.flat_map(|name| (1..=3).map(move |number| format!("penstock_{name}-{number}")));
+        let inspect = ["service", "inspect", "--format", "{{json .Spec.TaskTemplate}}"];
+        services.map(|service| lab.node(1).docker(&[&inspect[..], &[&service]].concat())).collect()
     };
-    let before = kept()?;
-    ensure!(before.len() == 9, "not nine containers: {before:?}");
+    let before = wanted()?;
     lab.deploy()?;
-    ensure!(kept()? == before, "a deployment has restarted RabbitMQ or Redis");
+    for (before, after) in before.iter().zip(wanted()?) {
+        ensure!(*before == after, "a deployment restarts at once what was\n{before}and now is\n{after}");
+    }
     Ok(format!("{done}; deployed again"))
 }
 
 /// RabbitMQ's and Redis's, under new names: one after the other starts again, once.
 pub(super) fn files_changed(lab: &Lab) -> Result<String> {
-    deployable_after(lab, |lab| {
-        lab.block("change-broker-files", &[])?;
-        lab.block("change-redis-files", &[])?;
-        Ok("RabbitMQ's and Redis's".to_owned())
+    for number in 1..=3 {
+        for (part, services) in [("RABBITMQ", &["rabbitmq"][..]), ("REDIS", &["redis", "sentinel"])] {
+            let mut words = OpenOptions::new().append(true).open(lab.file("penstock.env"))?;
+            writeln!(words, "{part}_CONFIG_{number}=next")?;
+            lab.deploy()?;
+            for service in services {
+                is_updated(lab, &format!("penstock_{service}-{number}"))?;
+            }
+        }
+        have_all_members(lab)?;
+    }
+    Ok("RabbitMQ's and Redis's".to_owned())
+}
+
+/// Waits until a service is what it was told to be.
+fn is_updated(lab: &Lab, service: &str) -> Result<()> {
+    let inspect = ["service", "inspect", "--format", "{{with .UpdateStatus}}{{.State}}{{end}}", service];
+    let is_done = || Ok(lab.node(1).docker(&inspect)?.trim() == "completed");
+    wait_for(&format!("{service} updated"), UPDATED_WITHIN, is_done).map(drop)
+}
+
+/// Waits until all queues have all their members.
+fn have_all_members(lab: &Lab) -> Result<()> {
+    let node = lab.node(1);
+    wait_for("all members of all queues", UPDATED_WITHIN, || {
+        let Some(broker) = node.containers("rabbitmq-1")?.pop() else { return Ok(false) };
+        let ask = [
+            "rabbitmqctl --quiet await_online_nodes 3",
+            "rabbitmq-diagnostics --quiet check_if_node_is_quorum_critical",
+        ];
+        Ok(node.docker(&["exec", &broker, "sh", "-c", &ask.join(" && ")]).is_ok())
     })
+    .map(drop)
 }
 
 /// Passwords and keys. Each node of RabbitMQ starts again once.

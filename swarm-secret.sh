@@ -1,0 +1,12 @@
+#!/bin/sh
+# Gives a service of the stack another secret in the place of the one that it reads, and waits until it runs with it.
+# usage: swarm-secret.sh SERVICE FILE SECRET [,uid=…,gid=…,mode=…]
+set -eu
+service=$1 file=$2 secret=$3
+name="{{if eq .File.Name \"$file\"}}{{.SecretName}}{{end}}"
+now=$(docker service inspect --format "{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}$name{{end}}" "$service")
+[ "$now" != "$secret" ] || exit 0
+docker service update --quiet --secret-rm "$now" --secret-add "source=$secret,target=$file${4:-}" "$service"
+# To have gone back to the old one is no failure to Docker. (A job has no state.)
+state=$(docker service inspect --format '{{with .UpdateStatus}}{{.State}}{{end}}' "$service")
+case $state in completed | '') ;; *) echo "$service: $state" >&2 && exit 1 ;; esac
