@@ -7,6 +7,7 @@ name="{{if eq .File.Name \"$file\"}}{{.SecretName}}{{end}}"
 now=$(docker service inspect --format "{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}$name{{end}}" "$service")
 [ "$now" != "$secret" ] || exit 0
 docker service update --quiet --secret-rm "$now" --secret-add "source=$secret,target=$file${4:-}" "$service"
-# To have gone back to the old one is no failure to Docker. (A job has no state.)
-state=$(docker service inspect --format '{{with .UpdateStatus}}{{.State}}{{end}}' "$service")
-case $state in completed | '') ;; *) echo "$service: $state" >&2 && exit 1 ;; esac
+# To have gone back to the old one is no failure to Docker, and it may say that it is done a moment before it is. (A job has no state.)
+state() { docker service inspect --format '{{with .UpdateStatus}}{{.State}}{{end}}' "$service"; }
+while [ "$(state)" = updating ]; do sleep 1; done
+case $(state) in completed | '') ;; *) echo "$service: $(state)" >&2 && exit 1 ;; esac
