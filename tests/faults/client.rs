@@ -23,7 +23,7 @@ use tokio::{sync::watch, time::timeout};
 /// Whoever got no success waits a moment before it goes on.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How rarely a client asks while it is to ask little.
-const LULL: Duration = Duration::from_secs(4);
+pub(crate) const LULL: Duration = Duration::from_secs(4);
 /// How long a client tries to get a certain answer with its key.
 const INSISTS: Duration = Duration::from_secs(40);
 /// Of the list, the page that begins with the shared records.
@@ -87,7 +87,12 @@ struct Outcome {
 
 impl Shared {
     pub(crate) fn now(&self) -> Moment {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.at(Instant::now())
+    }
+
+    pub(crate) fn at(&self, instant: Instant) -> Moment {
+        let since = instant.saturating_duration_since(self.start);
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

@@ -51,6 +51,8 @@ pub(crate) struct Deployment {
     pub(crate) excused: Arc<[AtomicBool]>,
     /// Whether clients are to leave the machine to a node that starts.
     pub(crate) calm: watch::Sender<bool>,
+    /// From when to when they were.
+    pub(crate) lulls: Vec<(Instant, Instant)>,
     pub(crate) stage: Stage,
     /// What processes held, whenever it was noted.
     pub(crate) usages: Vec<Usage>,
@@ -103,6 +105,7 @@ impl Deployment {
             addresses,
             excused: (0..GATES).map(|_| AtomicBool::new(false)).collect(),
             calm: watch::Sender::new(false),
+            lulls: Vec::new(),
             stage,
             usages: Vec::new(),
             armed,
@@ -120,9 +123,12 @@ impl Deployment {
     /// Starts processes, or sees them come back, while clients ask little: they have a host each elsewhere, and share two
     /// cores here.
     pub(crate) fn calmly<T>(&mut self, start: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let before = self.calm.send_replace(true);
+        let (before, began) = (self.calm.send_replace(true), Instant::now());
         let started = start(self);
         self.calm.send_replace(before);
+        if !before {
+            self.lulls.push((began, Instant::now()));
+        }
         started
     }
 

@@ -55,6 +55,7 @@ impl Epoch<'_> {
     pub(crate) fn run(mut self, name: &'static str, faults: &[Fault]) -> Result<Measured> {
         self.deployment.excuse_none();
         self.deployment.usages.clear();
+        self.deployment.lulls.clear();
         let shared = self.open()?;
         // What appears from here on is the new collection's.
         let before = self.deployment.database().partitions()?;
@@ -95,7 +96,9 @@ impl Epoch<'_> {
         if recovery.is_none() {
             violations.push(Violation::other(format!("no recovery within {RECOVERS_WITHIN:?}")));
         }
-        let measured = gathered.measure(name, &starts, recovery, violations);
+        let lulls = self.deployment.lulls.iter();
+        let lulls: Vec<_> = lulls.map(|(began, ended)| (shared.at(*began), shared.at(*ended))).collect();
+        let measured = gathered.measure(name, (&starts, &lulls), recovery, violations);
         for ((fault, pause), of_record) in faults.iter().zip(&measured.pauses).zip(&measured.record_pauses) {
             eprintln!("{}: paused for {pause:.1?}, one record for {of_record:.1?}", fault.name);
         }

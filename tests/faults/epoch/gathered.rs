@@ -7,7 +7,7 @@ use crate::{
         bounds::Slowest,
         rows::{History, Table},
     },
-    client::{Seen, name_of},
+    client::{LULL, Seen, name_of},
     history::{Manner, Moment, Operation, Told},
     plan::SHARED_RECORDS,
     report::Measured,
@@ -75,7 +75,7 @@ impl Gathered {
     pub(crate) fn measure(
         self,
         fault: &'static str,
-        starts: &[Moment],
+        (starts, lulls): (&[Moment], &[(Moment, Moment)]),
         recovery: Option<Duration>,
         violations: Vec<Violation>,
     ) -> Measured {
@@ -102,8 +102,8 @@ impl Gathered {
                 + self.unsettled.len(),
             lost: of_kind(Kind::Lost),
             twice: of_kind(Kind::Twice),
-            pauses: pauses(vec![all], starts),
-            record_pauses: pauses(shared, starts),
+            pauses: pauses(vec![all], starts, lulls),
+            record_pauses: pauses(shared, starts, lulls),
             recovery: recovery.unwrap_or(super::RECOVERS_WITHIN),
             violations,
         }
@@ -111,14 +111,19 @@ impl Gathered {
 }
 
 /// Of lists of when changes were acknowledged, the longest time in which one of them has none: of each fault, from just before
-/// it until just before the next.
-fn pauses(mut lists: Vec<Vec<Moment>>, starts: &[Moment]) -> Vec<Duration> {
+/// it until just before the next. A short lull, whose end all clients wait for, is no pause of the service.
+fn pauses(mut lists: Vec<Vec<Moment>>, starts: &[Moment], lulls: &[(Moment, Moment)]) -> Vec<Duration> {
+    let lulls: Vec<_> = lulls.iter().filter(|(began, ended)| ended - began < micros(LULL)).collect();
+    let pause = |from: Moment, to: Moment| {
+        let within = lulls.iter().map(|(began, ended)| (*ended).min(to).saturating_sub((*began).max(from)));
+        (to - from).saturating_sub(within.sum())
+    };
     let last = lists.iter().flatten().copied().max().unwrap_or_default();
     let mut gaps: Vec<(Moment, Moment)> = Vec::new();
     for ends in &mut lists {
         ends.extend([0, last]);
         ends.sort_unstable();
-        gaps.extend(ends.windows(2).map(|pair| (pair[1], pair[1] - pair[0])));
+        gaps.extend(ends.windows(2).map(|pair| (pair[1], pause(pair[0], pair[1]))));
     }
     let mut starts: Vec<Moment> =
         starts.iter().map(|began| began.saturating_sub(micros(Duration::from_secs(1)))).collect();
