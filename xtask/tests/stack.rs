@@ -90,6 +90,25 @@ fn every_service_is_pinned_bounded_and_without_rights() {
     }
 }
 
+/// As `docker service update` orders them: a deployment that finds another order restarts what was updated.
+#[test]
+fn mounts_are_in_the_order_of_their_sources() {
+    for (name, service) in services(&stack()) {
+        let mounts = service["volumes"].as_sequence().cloned().unwrap_or_default();
+        let places: Vec<_> = mounts
+            .iter()
+            .map(|mount| {
+                let source = mount["source"].as_str().unwrap_or_default();
+                // A volume has the name of the stack before its own.
+                let is_named = mount["type"].as_str() == Some("volume");
+                let source = if is_named { format!("penstock_{source}") } else { source.to_owned() };
+                (source, mount["target"].as_str().unwrap_or_default().to_owned())
+            })
+            .collect();
+        assert!(places.is_sorted(), "{name}: {places:?}");
+    }
+}
+
 #[test]
 fn what_runs_says_how_it_is() {
     for (name, service) in services(&stack()) {
