@@ -62,9 +62,10 @@ fn collect(cells: &[Option<Vec<u8>>], table: &mut Table) -> Result<()> {
             // What is left of a row that has expired.
             let Some(version) = version else { return Ok(()) };
             let version = u64::from_be_bytes(version.as_slice().try_into()?);
-            let document = text(document).filter(|_| deleted.as_deref() != Some(&[1]));
+            let is_deleted = deleted.as_deref() == Some(&[1]);
+            let document = text(document).filter(|_| !is_deleted);
             let content = document.as_deref().and_then(content_of);
-            if content.is_none() && deleted.as_deref() != Some(&[1]) {
+            if content.is_none() && !is_deleted {
                 table.strange.push(format!("{id}, version {version}: {document:?}"));
                 return Ok(());
             }

@@ -11,7 +11,7 @@ use std::{
     collections::BTreeSet,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 const BRIEF: Duration = Duration::from_millis(500);
 
@@ -144,8 +144,9 @@ pub(crate) async fn reads_that_are_slow_anyway_are_sent_once(ground: Ground) {
         let first = next(&mut consumer).await;
         let copy = timeout(slow, consumer.deliveries.recv()).await;
         assert_eq!(copy.is_err(), is_known, "{copy:?}");
-        // A worker that takes its time.
-        sleep(slow.saturating_sub(began.elapsed())).await;
+        // The worker takes its time, in which nothing more comes.
+        let more = timeout(slow.saturating_sub(began.elapsed()), consumer.deliveries.recv()).await;
+        assert!(more.is_err(), "{more:?}");
         reply(&first).await;
         within(calling).await.unwrap().unwrap();
         for delivery in [Some(first), copy.ok().flatten()].into_iter().flatten() {
