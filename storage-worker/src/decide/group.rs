@@ -10,7 +10,7 @@ use crate::{
     store::{Change, Group, Receipt, ReceiptChange, Row, Rows},
 };
 use messages::{
-    Command, CommandId, Envelope, Handling, Outcome, RecordId, Rejection, Timestamp, Version,
+    Closing, Command, CommandId, Envelope, Handling, Outcome, RecordId, Rejection, Timestamp, Version,
     record::{Answer, CreateRecord},
     time::MAX_CLOCK_SKEW,
 };
@@ -89,9 +89,20 @@ impl Asked {
         }
     }
 
-    /// Whether this receipt, although it is there, does not settle it: an operator replays what is dead.
-    fn replays(&self, receipt: &Receipt) -> bool {
-        self.envelope.handling == Handling::Replay && receipt.outcome == Outcome::Rejected(Rejection::Dead)
+    /// What a stored receipt tells of, where it does not settle this: an operator replays what is dead; what was refused under a key to
+    /// a session that had ended is sent again by one that lives, or closed.
+    fn reopens(&self, receipt: &Receipt, now: Timestamp) -> Option<Rejection> {
+        let Outcome::Rejected(rejection) = &receipt.outcome else { return None };
+        let reopens = match (rejection, &self.envelope.command) {
+            // A late replay leaves it dead, so that there can be another.
+            (Rejection::Dead, _) => self.envelope.handling == Handling::Replay && !self.is_late(now),
+            (Rejection::SessionRevoked, _) if receipt.fingerprint.is_none() => false,
+            (Rejection::SessionRevoked, Command::CloseOperation(command)) => command.closing != Closing::Dead,
+            // What is late is closed for good.
+            (Rejection::SessionRevoked, _) => receipt.fingerprint == self.envelope.fingerprint,
+            _ => false,
+        };
+        reopens.then(|| rejection.clone())
     }
 
     /// Whether it settles another command.
@@ -137,32 +148,32 @@ struct Fold<'a> {
     receipts: HashMap<CommandId, Receipt>,
     /// Changed records, and the versions that are stored of them.
     replaced: BTreeMap<RecordId, Option<Version>>,
-    /// Commands that get a receipt, how long it is kept, and whether it replaces one that says `dead`.
-    written: Vec<(CommandId, Duration, bool)>,
+    /// Commands that get a receipt, how long it is kept, and what the one tells of that it replaces.
+    written: Vec<(CommandId, Duration, Option<Rejection>)>,
 }
 
 impl Fold<'_> {
     fn settle(&mut self, asked: &Asked) -> Option<Outcome> {
-        let found = self.receipts.get(&asked.receipt());
-        // A late replay leaves it dead, so that there can be another.
-        let replays = |receipt: &Receipt| asked.replays(receipt) && !asked.is_late(self.now);
-        if let Some(receipt) = found.filter(|receipt| !replays(receipt)) {
-            return Some(self.answer_again(asked, receipt));
+        let mut replaces = None;
+        if let Some(receipt) = self.receipts.get(&asked.receipt()) {
+            replaces = asked.reopens(receipt, self.now).filter(|_| self.live(asked).is_ok());
+            if replaces.is_none() {
+                return Some(self.answer_again(asked, receipt));
+            }
         }
-        let replaces_dead = found.is_some();
         let decision = self.decide(asked)?;
         if let Some(next) = decision.next {
             let before = self.rows.insert(next.id.clone(), next.clone());
             self.replaced.entry(next.id).or_insert(before.map(|row| row.version));
         }
-        let lifetime = operation::receipt_lifetime(&asked.envelope, &decision.outcome, self.now);
+        let lifetime = operation::receipt_lifetime(asked, &decision.outcome, self.now);
         let receipt = Receipt {
             command: asked.receipt(),
             record: asked.about()?,
             outcome: without_document(decision.outcome.clone()),
             fingerprint: asked.envelope.fingerprint,
         };
-        self.written.push((receipt.command, lifetime, replaces_dead));
+        self.written.push((receipt.command, lifetime, replaces));
         self.receipts.insert(receipt.command, receipt);
         Some(decision.outcome)
     }
@@ -225,13 +236,13 @@ impl Fold<'_> {
     /// session.
     fn answer_again(&self, asked: &Asked, receipt: &Receipt) -> Outcome {
         let live = self.live(asked).is_ok();
-        if live && receipt.outcome == Outcome::Rejected(Rejection::SessionRevoked) {
-            // It was given by another session: this attempt is not executed, a later one may be.
-            return Outcome::Rejected(Rejection::Expired);
-        }
         let closed = matches!(&receipt.outcome, Outcome::Rejected(rejection) if rejection.is_closed());
         if !asked.closes() && !closed && receipt.fingerprint != asked.envelope.fingerprint {
             return Outcome::Rejected(Rejection::IdempotencyKeyReused);
+        }
+        if live && receipt.outcome == Outcome::Rejected(Rejection::SessionRevoked) {
+            // It was given by another session. This attempt is not executed.
+            return Outcome::Rejected(Rejection::Expired);
         }
         let mut outcome = receipt.outcome.clone();
         if let (Outcome::RecordPatched(written), Command::PatchRecord(command)) =
@@ -251,8 +262,8 @@ impl Fold<'_> {
         let changes = self.replaced.into_iter();
         let changes = changes.filter_map(|(id, replaces)| Some(Change { row: rows.remove(&id)?, replaces }));
         let written = self.written.into_iter();
-        let receipts = written.filter_map(|(id, kept, replaces_dead)| {
-            Some(ReceiptChange { receipt: receipts.remove(&id)?, kept, replaces_dead })
+        let receipts = written.filter_map(|(id, kept, replaces)| {
+            Some(ReceiptChange { receipt: receipts.remove(&id)?, kept, replaces })
         });
         Plan { group: Group { changes: changes.collect(), receipts: receipts.collect() }, outcomes }
     }

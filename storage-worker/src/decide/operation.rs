@@ -1,48 +1,65 @@
 //! What became of an operation, and closing it.
 
 use crate::{
-    decide::Decision,
+    decide::{
+        Decision,
+        group::{Asked, Target},
+    },
     store::{Row, Rows},
 };
 use messages::{
-    Closing, Command, Document, ETag, Envelope, Handling, OperationKey, Outcome, Principal, RecordId,
-    Rejection, Timestamp, Version,
+    Closing, Command, Document, ETag, Handling, OperationKey, Outcome, Principal, RecordId, Rejection,
+    Timestamp, Version,
     command::{LONG_RECEIPT_LIFETIME, RECEIPT_LIFETIME},
     operation::CloseOperation,
     outcome::RecordWritten,
 };
 use std::time::Duration;
 
-/// How long a command is refused for a session that has ended; after that, its client may have sent it again under another.
-const REVOKED_RECEIPT_LIFETIME: Duration = Duration::from_secs(120);
-/// How long a receipt of a closed operation is kept: longer than the operation may lie in a queue, or a worker that has decided
-/// it may stand still before it writes.
+/// How long a receipt is kept that alone keeps a copy of the command from taking effect: longer than the command may lie in a queue, or
+/// a worker that has decided it may stand still before it writes.
 const CLOSED_RECEIPT_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 /// As long as a letter may lie: ten years. It is what keeps a copy of the command from taking effect beside it.
 const DEAD_RECEIPT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// How long the receipt of a command is kept that is settled now: past its deadline in any case, and for long where
 /// somebody may ask for long.
-pub fn receipt_lifetime(envelope: &Envelope, outcome: &Outcome, now: Timestamp) -> Duration {
+pub fn receipt_lifetime(Asked { envelope, target }: &Asked, outcome: &Outcome, now: Timestamp) -> Duration {
     if let Command::CloseOperation(command) = &envelope.command {
         return match command.closing {
             Closing::Expired | Closing::Cancelled => CLOSED_RECEIPT_LIFETIME,
             Closing::Dead => DEAD_RECEIPT_LIFETIME,
         };
     }
-    let is_plain = envelope.handling == Handling::Direct && envelope.fingerprint.is_none();
     let lifetime = match envelope.handling {
-        // Found late, it is closed as if somebody had asked for that.
-        _ if *outcome == Outcome::Rejected(Rejection::Expired) => CLOSED_RECEIPT_LIFETIME,
-        // Nobody sends it again: a copy that stands still is all that there can be.
-        _ if is_plain && *outcome == Outcome::Rejected(Rejection::SessionRevoked) => CLOSED_RECEIPT_LIFETIME,
-        Handling::Direct if *outcome == Outcome::Rejected(Rejection::SessionRevoked) => {
-            REVOKED_RECEIPT_LIFETIME
-        }
-        Handling::Direct if is_plain => RECEIPT_LIFETIME,
+        // What a copy of it does to a collection that was dropped, nobody ever sees.
+        _ if *target != Target::Missing && turns_on_more_than_the_record(outcome) => CLOSED_RECEIPT_LIFETIME,
+        Handling::Direct if envelope.fingerprint.is_none() => RECEIPT_LIFETIME,
         _ => LONG_RECEIPT_LIFETIME,
     };
     lifetime + now.until(envelope.deadline)
+}
+
+/// Whether the same command may have been decided otherwise of the same version of the record: in time, before a session ended, or
+/// with other rights. Every other refusal says that the record has changed since, and a condition on its version keeps a copy out.
+fn turns_on_more_than_the_record(outcome: &Outcome) -> bool {
+    let Outcome::Rejected(rejection) = outcome else { return false };
+    match rejection {
+        Rejection::Expired
+        | Rejection::Cancelled
+        | Rejection::Dead
+        | Rejection::SessionRevoked
+        | Rejection::Forbidden { .. }
+        | Rejection::CollectionNotFound { .. }
+        | Rejection::Unsupported => true,
+        Rejection::RecordNotFound { .. }
+        | Rejection::RecordExists { .. }
+        | Rejection::PreconditionFailed { .. }
+        | Rejection::PatchFailed { .. }
+        | Rejection::DocumentInvalid { .. }
+        | Rejection::DocumentTooLarge { .. }
+        | Rejection::IdempotencyKeyReused => false,
+    }
 }
 
 /// Closes an operation that has no receipt. `current`: the record that it is about.
