@@ -151,7 +151,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
         }
         let (reports, reported) = mpsc::unbounded_channel();
         let began = Instant::now();
-        let command = Arc::new(Sealed::new(envelope, began, began + wanted)?);
+        let command = Arc::new(Sealed::new(calls, envelope, began, began + wanted)?);
         let route = Route::of(envelope);
         let (last_error, patience, next_chance) = (None, Duration::ZERO, None);
         let call = Self {

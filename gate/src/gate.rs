@@ -30,6 +30,8 @@ const LAST_LOOK: Duration = Duration::from_millis(500);
 /// What a client that is turned away is told to wait, in seconds: no less, and no more.
 const SHORTEST_WAIT: u64 = 1;
 const LONGEST_WAIT: u64 = 30;
+/// The most bytes of bodies at once. Each may lie in memory three times: as a body, as a document, and as an encoded command.
+const ROOM: usize = 32 << 20;
 
 /// What a gate is connected to.
 pub struct Backends {
@@ -50,6 +52,8 @@ pub(crate) struct Gate {
     pub(crate) passwords: Passwords,
     pub(crate) throttle: Throttle,
     pub(crate) places: Semaphore,
+    /// For the bytes of bodies, while they are received and worked on.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) stopper: Stopper,
     /// Whether it was ready at some time.
     pub(crate) started: AtomicBool,
@@ -76,6 +80,7 @@ impl Gate {
             passwords: Passwords::prepare().await?,
             throttle: Throttle::default(),
             places: Semaphore::new(settings.max_concurrent_requests.min(Semaphore::MAX_PERMITS)),
+            room: Arc::new(Semaphore::new(ROOM)),
             settings,
             stopper,
             started: AtomicBool::new(false),

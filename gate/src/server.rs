@@ -23,6 +23,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 const LAST_REQUESTS: Duration = Duration::from_millis(100);
 /// Requests of one HTTP/2 connection at once.
 const MAX_STREAMS: u32 = 256;
+/// The most bytes that are read of a connection before anybody asks for them, and so the longest head of a request: for each of
+/// a thousand connections.
+const MAX_BUFFER: usize = 64 << 10;
 
 /// Listens at an address; port 0 takes a free one.
 ///
@@ -49,7 +52,7 @@ pub async fn serve(
         .acceptor(NoDelayAcceptor::new())
         .handle(handle.clone())
         .first_request_timeout(settings.header_timeout);
-    server.http_builder().http1().header_read_timeout(settings.header_timeout);
+    server.http_builder().http1().header_read_timeout(settings.header_timeout).max_buf_size(MAX_BUFFER);
     let mut http2 = server.http_builder().http2();
     http2.max_concurrent_streams(MAX_STREAMS).keep_alive_interval(settings.header_timeout);
     let gate = Arc::new(Gate::new(backends, settings.clone(), stopper.clone()).await?);

@@ -1,8 +1,15 @@
 //! One attempt to send a command.
 
+use super::Calls;
 use crate::{BusError, Queue, batch::Part};
 use messages::{Envelope, Timestamp, delivery};
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::SystemTime,
+};
 use tokio::{sync::mpsc, time::Instant};
 
 /// What became of an attempt: the broker has the command, or why not.
@@ -17,14 +24,46 @@ pub(crate) struct Sealed {
     pub(crate) deadline: Instant,
     /// Nobody waits for it to be sent, or for its outcome, after this.
     pub(crate) wanted: Instant,
+    _held: Held,
+}
+
+/// A part of the bytes that may wait, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Adds to all that is held; `None`: that would be more than `most`.
+    pub(super) fn of(all: &Arc<AtomicUsize>, bytes: usize, most: usize) -> Option<Self> {
+        let held = Self { all: Arc::clone(all), bytes };
+        // What is too much is given back by the drop.
+        (all.fetch_add(bytes, Ordering::Relaxed) + bytes <= most).then_some(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Sealed {
     /// Encodes a command once, for every attempt.
-    pub(super) fn new(envelope: &Envelope, now: Instant, wanted: Instant) -> Result<Self, BusError> {
+    ///
+    /// # Errors
+    /// When it cannot be encoded, or too much waits already.
+    pub(super) fn new(
+        calls: &Calls,
+        envelope: &Envelope,
+        now: Instant,
+        wanted: Instant,
+    ) -> Result<Self, BusError> {
         let bytes = delivery::encode_command(envelope).map_err(|error| BusError::Broken(error.into()))?;
+        let held = calls.hold(bytes.len())?;
         let rest = Timestamp::from(SystemTime::now()).until(envelope.deadline);
-        Ok(Self { bytes, deadline: now + rest, wanted })
+        Ok(Self { bytes, deadline: now + rest, wanted, _held: held })
     }
 }
 

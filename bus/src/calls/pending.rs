@@ -1,10 +1,12 @@
 //! Which call waits for which reply.
 
 use super::{
+    attempt::Held,
     attendance::Attendance,
     clock::{Clock, Comparison},
     pace::{Latency, Pace},
 };
+use crate::BusError;
 use messages::{CommandId, Fingerprint, Reply, Timestamp};
 use std::{
     collections::HashMap,
@@ -16,9 +18,13 @@ use std::{
 };
 use tokio::{sync::watch, time::Instant};
 
+/// The most bytes of commands that wait, to be sent or for their replies.
+const MOST_HELD: usize = 64 << 20;
+
 /// All calls that wait for a reply.
 #[derive(Debug)]
 pub(crate) struct Calls {
+    held: Arc<AtomicUsize>,
     pending: Mutex<HashMap<CommandId, Arc<Pending>>>,
     observed: Mutex<Observed>,
     clock: watch::Sender<Clock>,
@@ -37,7 +43,8 @@ struct Observed {
 impl Default for Calls {
     fn default() -> Self {
         let clock = watch::Sender::new(Clock::Unknown);
-        Self { pending: Mutex::default(), observed: Mutex::default(), clock, attendance: Mutex::default() }
+        let (held, pending) = (Arc::default(), Mutex::default());
+        Self { held, pending, observed: Mutex::default(), clock, attendance: Mutex::default() }
     }
 }
 
@@ -81,6 +88,12 @@ impl Calls {
             pending: Arc::clone(pending),
             reply: pending.reply.subscribe(),
         })
+    }
+
+    /// Makes room for the bytes of one more command.
+    pub(super) fn hold(&self, bytes: usize) -> Result<Held, BusError> {
+        let full = || BusError::Refused(format!("commands of {} MiB wait already", MOST_HELD >> 20));
+        Held::of(&self.held, bytes, MOST_HELD).ok_or_else(full)
     }
 
     /// Hands a reply to whoever waits for it; a second one to the same command finds nobody.

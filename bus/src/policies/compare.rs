@@ -199,7 +199,9 @@ fn bad(sentence: String) -> Compared {
 #[cfg(test)]
 mod tests {
     use super::{super::shipped, *};
+    use crate::topology::{DEFERRED_MARGIN, DEFERRED_TTL, DELIVERY_LIMIT, WRITE_TTL};
     use serde_json::json;
+    use std::time::Duration;
 
     #[test]
     fn policies_that_are_missing_changed_or_outranked_are_named() {
@@ -215,6 +217,22 @@ mod tests {
         assert!(bad[0].sentence.contains("penstock.write differs (message-ttl is 1, shipped 30000)"));
         assert!(bad[1].sentence.contains(&format!("{} is not there", missing.name)));
         assert!(bad[2].sentence.contains("the policy mine (priority 10"));
+    }
+
+    #[test]
+    fn policies_say_what_this_program_counts_on() {
+        let shipped = shipped().unwrap();
+        let number = |lane: &str, what: &str| {
+            let policy = shipped.iter().find(|policy| policy.name == format!("penstock.{lane}")).unwrap();
+            policy.definition[what].as_u64().unwrap()
+        };
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap();
+        assert_eq!(number("write", "message-ttl"), millis(WRITE_TTL));
+        // Longer than any command lies there, which has a time to live of its own.
+        assert!(number("deferred", "message-ttl") > millis(DEFERRED_TTL + DEFERRED_MARGIN));
+        for lane in ["write", "deferred"] {
+            assert_eq!(number(lane, "delivery-limit"), u64::from(DELIVERY_LIMIT));
+        }
     }
 
     fn says(queue: Value, sentence: &str) -> bool {

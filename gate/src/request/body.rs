@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, header};
 use messages::{Document, record::Patch};
 use std::{sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The most operations of one JSON Patch.
 pub(crate) const MAX_PATCH_OPERATIONS: usize = 1000;
@@ -25,13 +26,18 @@ const PATCHES: &[&str] = &["application/merge-patch+json", "application/json-pat
 pub(crate) struct JsonBody {
     pub(crate) document: Document,
     pub(crate) bytes: Bytes,
+    _room: Room,
 }
 
 /// A patch as a body, and its bytes.
 pub(crate) struct PatchBody {
     pub(crate) patch: Patch,
     pub(crate) bytes: Bytes,
+    _room: Room,
 }
+
+/// As many permits of [`Gate::room`] as a body has bytes.
+type Room = OwnedSemaphorePermit;
 
 impl FromRequest<Arc<Gate>> for JsonBody {
     type Rejection = ApiError;
@@ -43,8 +49,8 @@ impl FromRequest<Arc<Gate>> for JsonBody {
         if !media.is_some_and(|media| is_json(&media) && !PATCHES.contains(&media.as_str())) {
             return Err(RequestError::UnsupportedMediaType { accepted: JSON }.into());
         }
-        let bytes = read(request, gate).await?;
-        Ok(Self { document: Document::parse(&bytes)?, bytes })
+        let (bytes, room) = read(request, gate).await?;
+        Ok(Self { document: Document::parse(&bytes)?, bytes, _room: room })
     }
 }
 
@@ -55,7 +61,7 @@ impl FromRequest<Arc<Gate>> for PatchBody {
         let Some(kind) = PATCHES.iter().position(|patch| media.as_deref() == Some(patch)) else {
             return Err(RequestError::UnsupportedMediaType { accepted: PATCHES }.into());
         };
-        let bytes = read(request, gate).await?;
+        let (bytes, room) = read(request, gate).await?;
         let document = Document::parse(&bytes)?;
         let patch = if kind == 0 {
             Patch::Merge(document)
@@ -63,7 +69,7 @@ impl FromRequest<Arc<Gate>> for PatchBody {
             check_operations(&document)?;
             Patch::Json(document)
         };
-        Ok(Self { patch, bytes })
+        Ok(Self { patch, bytes, _room: room })
     }
 }
 
@@ -87,7 +93,14 @@ fn check_operations(document: &Document) -> Result<(), RequestError> {
     Ok(())
 }
 
-async fn read(request: Request, gate: &Gate) -> Result<Bytes, RequestError> {
+/// Room for so many bytes.
+fn take_room(gate: &Gate, bytes: usize) -> Result<Room, ApiError> {
+    let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let room = Arc::clone(&gate.room).try_acquire_many_owned(permits);
+    room.map_err(|_| gate.overloaded().into())
+}
+
+async fn read(request: Request, gate: &Gate) -> Result<(Bytes, Room), ApiError> {
     let limit = gate.settings.max_body_bytes;
     let waits = request.headers().contains_key(header::EXPECT);
     let length = request.headers().get(header::CONTENT_LENGTH);
@@ -97,25 +110,40 @@ async fn read(request: Request, gate: &Gate) -> Result<Bytes, RequestError> {
         if !waits {
             drain(stream).await;
         }
-        return Err(RequestError::BodyTooLarge { limit });
+        return Err(RequestError::BodyTooLarge { limit }.into());
     }
+    // All of it at once, or nobody would get all that he needs where many ask.
+    let mut room = match take_room(gate, announced.unwrap_or_default()) {
+        Ok(room) => room,
+        Err(error) => {
+            if !waits {
+                drain(stream).await;
+            }
+            return Err(error);
+        }
+    };
     let collect = async {
         let mut body = BytesMut::with_capacity(announced.unwrap_or_default());
         while let Some(chunk) = stream.next().await {
-            body.extend_from_slice(&chunk.map_err(|_| RequestError::BodyBrokeOff)?);
-            if body.len() > limit {
-                return Err(RequestError::BodyTooLarge { limit });
+            let chunk = chunk.map_err(|_| RequestError::BodyBrokeOff)?;
+            if body.len() + chunk.len() > limit {
+                return Err(ApiError::from(RequestError::BodyTooLarge { limit }));
             }
+            let missing = (body.len() + chunk.len()).saturating_sub(announced.unwrap_or_default());
+            room.merge(take_room(gate, missing.min(chunk.len()))?);
+            body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
     };
     match tokio::time::timeout(gate.settings.body_timeout, collect).await {
-        Ok(Err(error @ RequestError::BodyTooLarge { .. })) => {
+        Ok(Ok(body)) => Ok((body, room)),
+        Ok(Err(error @ ApiError::Request(RequestError::BodyBrokeOff))) => Err(error),
+        Ok(Err(error)) => {
+            drop(room);
             drain(stream).await;
             Err(error)
         }
-        Ok(body) => body,
-        Err(_) => Err(RequestError::BodyTimedOut),
+        Err(_) => Err(RequestError::BodyTimedOut.into()),
     }
 }
 
