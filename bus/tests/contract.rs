@@ -78,6 +78,7 @@ contract! {
     deaths::what_a_worker_gives_up_dies_with_the_reason
     deaths::a_deferred_command_dies_of_its_deadline
     shards::a_write_shard_is_served_by_one_worker_at_a_time
+    shards::a_deferred_shard_is_served_by_one_worker_at_a_time
     shards::reads_go_to_all_workers
     loads::a_thousand_calls_share_deliveries
     loads::a_full_queue_refuses

@@ -4,6 +4,7 @@
 
 mod check;
 mod history;
+mod stalls;
 
 #[path = "checkers/bounds.rs"]
 mod bounds;

@@ -3,7 +3,8 @@
 pub(crate) mod answers;
 
 use crate::{
-    check::{Checker, Violation, bounds::Slowest},
+    check::{Checker, Violation, bounds::Slow},
+    deployment::DEADLINE,
     history::{Asked, Condition, Manner, Moment, Operation, Tag, Told},
     http::{Request, Silence, Wire},
     plan::{Format, If, Plan, SHARED_RECORDS, Sending, Step, Verb},
@@ -61,7 +62,7 @@ pub(crate) struct Seen {
     pub(crate) unsettled: Vec<(usize, String)>,
     /// Operations that were in doubt, and settled while others worked: by their address, or by asking again with their key.
     pub(crate) doubts: usize,
-    pub(crate) slowest: Vec<Slowest>,
+    pub(crate) slow: Vec<Slow>,
     pub(crate) violations: Vec<Violation>,
 }
 
@@ -114,8 +115,7 @@ impl Client {
     /// Clients are numbered from 1.
     pub(crate) fn new(shared: Arc<Shared>, number: usize) -> Self {
         let wires: Vec<Wire> = shared.gates.iter().map(|gate| Wire::to(*gate, shared.patience)).collect();
-        let slowest = (0..wires.len()).map(|gate| Slowest { gate, took: Duration::ZERO }).collect();
-        let seen = Seen { slowest, ..Seen::default() };
+        let seen = Seen::default();
         Self { number, gate: number % wires.len(), wires, tags: HashMap::new(), seen, shared }
     }
 
@@ -290,8 +290,10 @@ impl Client {
         );
         let began = Instant::now();
         let said = self.wires[self.gate].exchange(&text).await;
-        let excused = self.shared.excused[self.gate].load(Ordering::Relaxed);
-        self.seen.slowest[self.gate].note(began.elapsed(), excused);
+        let (took, excused) = (began.elapsed(), self.shared.excused[self.gate].load(Ordering::Relaxed));
+        if took > DEADLINE && !excused {
+            self.seen.slow.push(Slow { gate: self.gate, asked: began, took });
+        }
         said
     }
 

@@ -1,6 +1,7 @@
 //! Gates and storage workers on clusters of their own, with a proxy on every wire between them.
 
 mod clock;
+mod disk;
 mod services;
 mod wires;
 
@@ -11,6 +12,7 @@ use crate::{
 };
 use anyhow::{Result, bail};
 use clock::Clock;
+use disk::Disk;
 pub(crate) use services::Services;
 use std::{
     fs,
@@ -53,6 +55,7 @@ pub(crate) struct Deployment {
     pub(crate) calm: watch::Sender<bool>,
     /// From when to when they were.
     pub(crate) lulls: Vec<(Instant, Instant)>,
+    pub(crate) disk: Disk,
     pub(crate) stage: Stage,
     /// What processes held, whenever it was noted.
     pub(crate) usages: Vec<Usage>,
@@ -79,6 +82,7 @@ impl Deployment {
     /// Starts everything, and returns when it serves.
     pub(crate) fn start() -> Result<Self> {
         let stage = Stage::new();
+        let disk = Disk::mount(stage.path())?;
         let services = Services::start(stage.path())?;
         services.broker().create_vhost(VHOST)?;
         let wires = Wires::string(&services)?;
@@ -90,11 +94,11 @@ impl Deployment {
         let armed: Vec<Armed> = (0..WORKERS + GATES).map(|_| Armed::default()).collect();
         let workers = armed[..WORKERS].iter().enumerate();
         let workers =
-            workers.map(|(number, armed)| worker(&stage, &wires, number, Arc::clone(armed))).collect();
+            workers.map(|(number, armed)| worker(&stage, &wires, &disk, number, Arc::clone(armed))).collect();
         let gates = addresses.iter().zip(&armed[WORKERS..]).enumerate();
         let gates = gates
             .map(|(number, (address, armed))| {
-                gate(&stage, (&wires, services.redis.url()), number, *address, Arc::clone(armed))
+                gate(&stage, (&wires, services.redis.url()), &disk, (number, *address), Arc::clone(armed))
             })
             .collect();
         let mut deployment = Self {
@@ -106,6 +110,7 @@ impl Deployment {
             excused: (0..GATES).map(|_| AtomicBool::new(false)).collect(),
             calm: watch::Sender::new(false),
             lulls: Vec::new(),
+            disk,
             stage,
             usages: Vec::new(),
             armed,
@@ -260,41 +265,48 @@ impl Deployment {
     }
 }
 
-fn worker(stage: &Stage, wires: &Wires, number: usize, armed: Armed) -> Server {
+fn worker(stage: &Stage, wires: &Wires, disk: &Disk, number: usize, armed: Armed) -> Server {
     let name = format!("worker-{number}");
-    let variables = variables([
-        ("AMQP_URLS", wires.worker_urls(number, VHOST)),
-        ("CASSANDRA", wires.contact_points()),
-        ("CASSANDRA_KEYSPACE", KEYSPACE.to_owned()),
-        ("CASSANDRA_REPLICATION", "3".to_owned()),
-        ("WORKER_NAME", name.clone()),
-        ("RUST_LOG", "warn,storage_worker=info".to_owned()),
-    ]);
+    let variables = variables(
+        disk,
+        [
+            ("AMQP_URLS", wires.worker_urls(number, VHOST)),
+            ("CASSANDRA", wires.contact_points()),
+            ("CASSANDRA_KEYSPACE", KEYSPACE.to_owned()),
+            ("CASSANDRA_REPLICATION", "3".to_owned()),
+            ("WORKER_NAME", name.clone()),
+            ("RUST_LOG", "warn,storage_worker=info".to_owned()),
+        ],
+    );
     Server::launch(stage, &name, Ready::Line("\"consuming\""), launch("storage-worker", variables, armed))
 }
 
 fn gate(
     stage: &Stage,
     (wires, redis_url): (&Wires, String),
-    number: usize,
-    address: SocketAddr,
+    disk: &Disk,
+    (number, address): (usize, SocketAddr),
     armed: Armed,
 ) -> Server {
     let name = format!("gate-{number}");
-    let variables = variables([
-        ("GATE_BIND", address.to_string()),
-        ("GATE_NAME", name.clone()),
-        ("AMQP_URLS", wires.gate_urls(number, VHOST)),
-        ("REDIS_URL", redis_url),
-        ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
-        ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
-        ("RUST_LOG", "warn".to_owned()),
-    ]);
+    let variables = variables(
+        disk,
+        [
+            ("GATE_BIND", address.to_string()),
+            ("GATE_NAME", name.clone()),
+            ("AMQP_URLS", wires.gate_urls(number, VHOST)),
+            ("REDIS_URL", redis_url),
+            ("ADMIN_PASSWORD_FILE", stage.path().join(PASSWORD_FILE).display().to_string()),
+            ("SIGNING_KEYS_FILE", stage.path().join(KEYS_FILE).display().to_string()),
+            ("RUST_LOG", "warn".to_owned()),
+        ],
+    );
     Server::launch(stage, &name, Ready::Readyz(address), launch("gate", variables, armed))
 }
 
-fn variables<const N: usize>(variables: [(&str, String); N]) -> Extra {
-    variables.map(|(name, value)| (name.to_owned(), value)).to_vec()
+fn variables<const N: usize>(disk: &Disk, variables: [(&str, String); N]) -> Extra {
+    let variables = disk.variables().into_iter().chain(variables);
+    variables.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn launch(

@@ -34,7 +34,7 @@ use std::{
 };
 use testbed::install;
 
-/// Set in a network of its own.
+/// Set in namespaces of its own.
 const ALONE: &str = "PENSTOCK_FAULTS_ALONE";
 
 fn main() -> ExitCode {
@@ -47,8 +47,8 @@ fn main() -> ExitCode {
     suite::run()
 }
 
-/// Begins again in a network namespace, where faults may set up a firewall that ends with it. From there nothing can be
-/// installed.
+/// Begins again in namespaces of its own, where faults may set up a firewall and mount a file system that end with them. From there
+/// nothing can be installed.
 fn begin_alone() -> Result<Infallible> {
     install::rabbitmq()?;
     install::cassandra()?;
@@ -57,7 +57,13 @@ fn begin_alone() -> Result<Infallible> {
     }
     install::firewall()?;
     let mut command = Command::new("unshare");
-    command.args(["--net", "sh", "-c", "PATH=$PATH:/usr/sbin:/sbin ip link set lo up && exec \"$0\" \"$@\""]);
+    command.args([
+        "--net",
+        "--mount",
+        "sh",
+        "-c",
+        "PATH=$PATH:/usr/sbin:/sbin ip link set lo up && exec \"$0\" \"$@\"",
+    ]);
     command.arg(env::current_exe()?).args(env::args_os().skip(1)).env(ALONE, "1");
-    Err(command.exec()).context("a network namespace")
+    Err(command.exec()).context("a network and a mount namespace")
 }

@@ -5,6 +5,7 @@
 mod brokers;
 mod clocks;
 mod databases;
+mod disks;
 mod failpoints;
 mod pairs;
 mod partitions;
@@ -84,6 +85,7 @@ pub(crate) fn all() -> Vec<Fault> {
     let themes = [
         processes::all(),
         clocks::all(),
+        disks::all(),
         failpoints::all(),
         brokers::all(),
         databases::all(),

@@ -150,6 +150,11 @@ impl Report {
     }
 }
 
+/// Whether somebody waits for a report.
+pub(crate) fn is_wanted() -> bool {
+    env::var_os(REPORT).is_some()
+}
+
 fn write(table: &str) -> Result<()> {
     match env::var_os(REPORT) {
         Some(path) => fs::write(&path, table).with_context(|| format!("writing {}", path.display())),

@@ -8,7 +8,7 @@ use crate::{
     mutants::{self, Mutant},
     nemesis::{self, Fault},
     plan::Dice,
-    report::{Measured, Report},
+    report::{self, Measured, Report},
 };
 use anyhow::{Context, Result, anyhow};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -26,6 +26,8 @@ use tokio::runtime::{Builder, Runtime};
 const SEED: &str = "PENSTOCK_FAULTS_SEED";
 /// Unless it is given, the same every time.
 const USUAL_SEED: u64 = 1;
+/// Each time that a fault is done in one run, another thing happens: this is how it was the time after so many others.
+const ROUND: &str = "PENSTOCK_FAULTS_ROUND";
 /// Set: each fault is judged by itself, in place of the short version.
 const ALL: &str = "PENSTOCK_FAULTS_ALL";
 /// Set: the short version leaves out what takes long.
@@ -50,7 +52,8 @@ const SHOWN: usize = 5;
 
 /// What lasts from fault to fault.
 struct Suite {
-    seed: u64,
+    seed: Option<u64>,
+    round: u64,
     clients: usize,
     pace: Option<Duration>,
     changes: u64,
@@ -80,6 +83,13 @@ pub(crate) fn run() -> ExitCode {
             if env::var_os(MUTANTS).is_some() { mutant_trials(&suite) } else { fault_trials(&suite) };
         let conclusion = libtest_mimic::run(&arguments, trials);
         failed |= conclusion.has_failed();
+        if report::is_wanted() && conclusion.num_passed + conclusion.num_failed == 0 {
+            eprintln!(
+                "faults: nothing has {:?} in its name; `-- --list` tells what there is",
+                arguments.filter
+            );
+            return ExitCode::FAILURE;
+        }
         let suite = lock(&suite);
         if suite.end.is_none_or(|end| Instant::now() > end) {
             eprintln!("{}", suite.report.table());
@@ -122,14 +132,15 @@ impl Suite {
             Some(_) => (USUAL_CHANGES, USUAL_CLIENTS, None),
             None => (CHANGES_OF_SHORT, CLIENTS_OF_SHORT, Some(PACE_OF_SHORT)),
         };
-        let (seed, changes) =
-            (number(SEED)?.unwrap_or(USUAL_SEED), number(CHANGES)?.unwrap_or(usual_changes));
+        let (seed, round) = (number(SEED)?, number(ROUND)?.unwrap_or_default());
+        let changes = number(CHANGES)?.unwrap_or(usual_changes);
         let clients = usize::try_from(number(CLIENTS)?.unwrap_or(usual_clients))?;
         let end = number(MINUTES)?.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
         // One thread for all clients: the cores are for what is under test.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         Ok(Self {
             seed,
+            round,
             clients,
             pace,
             changes,
@@ -144,10 +155,11 @@ impl Suite {
     /// Faults break no promise.
     fn run(&mut self, name: &'static str, faults: &[Fault]) -> Result<(), Failed> {
         let began = Instant::now();
-        let failure = match self.measure(name, faults, self.seed) {
+        let (seed, round) = (self.seed.unwrap_or(USUAL_SEED), self.round + self.report.times(name));
+        let failure = match self.measure(name, faults, seed) {
             Err(error) => format!("{error:#}"),
             Ok(measured) => {
-                eprintln!("{} ({:.0} s, seed {})", measured.row(), began.elapsed().as_secs_f32(), self.seed);
+                eprintln!("{} ({:.0} s, seed {seed})", measured.row(), began.elapsed().as_secs_f32());
                 self.report.add(&measured)?;
                 match self.describe(name, &measured.violations) {
                     None => return Ok(()),
@@ -158,7 +170,9 @@ impl Suite {
         let tails = self.deployment.as_ref().map(|deployment| deployment.stage.tails()).unwrap_or_default();
         // Whatever state it is in, the next fault is not to suffer from it.
         self.deployment = None;
-        let failure = format!("{name} (epoch {}) with seed {}: {failure}", self.epochs, self.seed);
+        let short = if env::var_os(ALL).is_some() { "" } else { " --short" };
+        let again = format!("cargo xtask faults{short} --fault {name} --seed {seed} --round {round}");
+        let failure = format!("{name} (epoch {}; again: {again}): {failure}", self.epochs);
         // At once: a campaign goes on for long.
         eprintln!("{failure}");
         Err(format!("{failure}\n{tails}").into())
@@ -167,7 +181,8 @@ impl Suite {
     /// A mutant breaks a promise, and a checker says so.
     fn catch(&mut self, mutant: &Mutant) -> Result<(), Failed> {
         self.deployed()?.restart_with(Some(&mutant.failpoints()));
-        let caught = self.measure(mutant.fault, &mutant.faults(), mutant.seed);
+        let seed = self.seed.unwrap_or(mutant.seed);
+        let caught = self.measure(mutant.fault, &mutant.faults(), seed);
         let violations = match caught {
             Ok(measured) => measured.violations,
             Err(error) => {
@@ -181,7 +196,7 @@ impl Suite {
         if let Some(deployment) = &mut self.deployment {
             deployment.restart_with(None);
         }
-        let Mutant { name, fault, checker, seed, .. } = mutant;
+        let Mutant { name, fault, checker, .. } = mutant;
         let proofs = violations.iter().filter(|one| one.checker == *checker && one.kind != Kind::Late);
         let proofs: Vec<&Violation> = proofs.collect();
         let Some(first) = proofs.first() else {
@@ -200,7 +215,7 @@ impl Suite {
         self.deployed()?;
         let measured = catch_unwind(AssertUnwindSafe(|| {
             let deployment = self.deployment.as_mut().context("a deployment")?;
-            let dice = Dice::of(seed, name, self.report.times(name));
+            let dice = Dice::of(seed, name, self.round + self.report.times(name));
             let collection = format!("epoch-{}", self.epochs);
             let (runtime, clients, pace, changes) = (&self.runtime, self.clients, self.pace, self.changes);
             Epoch { deployment, runtime, dice, name: collection, clients, pace, changes }.run(name, faults)
@@ -225,8 +240,11 @@ impl Suite {
             return None;
         }
         let texts: Vec<&str> = violations.iter().map(|violation| violation.text.as_str()).collect();
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("{fault}-{}-{}.txt", self.seed, self.epochs));
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "{fault}-{}-{}.txt",
+            self.seed.unwrap_or(USUAL_SEED),
+            self.epochs
+        ));
         let kept = keep(&path, &texts.join("\n\n"));
         let shown = texts[..texts.len().min(SHOWN)].join("\n");
         Some(format!("{} violations, {kept}:\n{shown}", texts.len()))

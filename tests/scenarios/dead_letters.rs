@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 faults! {
     a_change_that_cannot_be_carried_out_becomes_a_letter_and_is_replayed_once
+    all_letters_are_replayed_once_though_two_operators_ask
     what_nobody_can_read_becomes_a_letter_and_is_discarded
 }
 
@@ -94,6 +95,40 @@ async fn a_change_that_cannot_be_carried_out_becomes_a_letter_and_is_replayed_on
     assert_eq!((read.json(), read.version()), (json!({"n": 3}), 2));
     replay().await.problem(404, "dead-letter-not-found", "not_executed");
     assert_eq!(change().await.is(200).version(), 2, "its client learns that it was done after all");
+    assert!(letters(&service.admin()).await.is_empty());
+    cluster.ground.assert_drained();
+}
+
+async fn all_letters_are_replayed_once_though_two_operators_ask(stage: Stage) {
+    let cluster = Cluster::start(&stage, Ground::shared());
+    let service = cluster.service().await;
+    let records = service.collection("mended").await;
+    let mut rows = Vec::new();
+    for id in ["one", "two"] {
+        let path = format!("{records}/{id}");
+        service.admin().put(&path).json(&json!({"n": 1})).await.is(201);
+        let row = Row::find(&cluster.ground, id);
+        row.write("half a docu");
+        let patched = service.admin().patch(&path).merge(&json!({"m": 1})).await;
+        patched.problem(500, "dead", "not_executed");
+        rows.push((path, row));
+    }
+    for (_, row) in &rows {
+        row.write(r#"{"n": 1}"#);
+    }
+    let letters_before = letters(&service.admin()).await;
+    assert_eq!(letters_before.len(), 2, "{letters_before:?}");
+    let replay = async |gate| service.admin_at(gate).post("/v1/dead-letters/replay").await.is(200).json();
+    let (one, other) = tokio::join!(replay(0), replay(1));
+    let mut replayed: Vec<&Value> =
+        [&one, &other].iter().flat_map(|told| told["replayed"].as_array().unwrap()).collect();
+    replayed.sort_by_key(|letter| letter["id"].as_str().unwrap().to_owned());
+    replayed.dedup_by_key(|letter| letter["id"].clone());
+    assert_eq!(replayed.len(), 2, "{one} {other}");
+    for (path, _) in &rows {
+        let read = service.admin().get(path).await.is(200);
+        assert_eq!((read.json(), read.version()), (json!({"n": 1, "m": 1}), 2));
+    }
     assert!(letters(&service.admin()).await.is_empty());
     cluster.ground.assert_drained();
 }

@@ -134,10 +134,18 @@ async fn write_everywhere(service: &Service, records: &str) {
 
 /// Whoever carries it out aborts, and all that the worker had in its hands comes back with it, time and again.
 async fn a_change_that_kills_workers_dies_alone(stage: Stage) {
-    let variables = [("CASSANDRA_REPLICATION", "1"), ("FAILPOINTS", "die-on-record=return(poison)")];
-    let mut cluster = Cluster::start_with(&stage, Ground::shared(), &variables);
+    let ground = Ground::shared();
+    let management = ground.broker.management_url().to_owned();
+    let (_, management_port) = management.rsplit_once(':').unwrap();
+    let variables = [
+        ("CASSANDRA_REPLICATION", "1"),
+        ("FAILPOINTS", "die-on-record=return(poison)"),
+        ("RABBITMQ_MANAGEMENT_PORT", management_port),
+    ];
+    let mut cluster = Cluster::start_with(&stage, ground, &variables);
     let service = cluster.service().await;
     let records = service.collection("poisoned").await;
+    cluster.workers[0].wait_for_line("queues and policies are as shipped");
     give_up_sooner(&cluster.ground);
     for worker in &mut cluster.workers {
         worker.kill();
@@ -166,6 +174,7 @@ async fn a_change_that_kills_workers_dies_alone(stage: Stage) {
         settled = settling => settled,
     };
     assert_eq!(reasons, ["delivery_limit"], "after {deaths} deaths");
+    cluster.workers[0].wait_for_line("delivery-limit is 20, shipped 50");
     assert_eq!(statuses[0], "dead", "after {deaths} deaths");
     assert!(statuses[1..].iter().all(|status| status == "done"), "after {deaths} deaths: {statuses:?}");
     cluster.ground.assert_drained();

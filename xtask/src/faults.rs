@@ -21,12 +21,18 @@ pub(crate) struct Options {
     /// What all clients and faults do follows from it; without it the same as ever
     #[arg(long)]
     seed: Option<u64>,
+    /// Begin where a run has come that did every fault so many times: what failed says where
+    #[arg(long)]
+    round: Option<u64>,
     /// Go on for so many minutes, with optimized binaries and more changes; without it every fault is done once
     #[arg(long)]
     minutes: Option<u64>,
     /// Only the faults, or mutants, with this in their name; then the report is only printed
     #[arg(long)]
     fault: Option<String>,
+    /// As in `cargo xtask test`: a few clients, and what befalls one party is judged together
+    #[arg(long, conflicts_with_all = ["minutes", "mutants"])]
+    short: bool,
     /// Break promises on purpose in place of faults, to see that a checker notices each
     #[arg(long, conflicts_with = "minutes")]
     mutants: bool,
@@ -41,12 +47,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         return Ok(code(built));
     }
     let report = env::temp_dir().join(format!("penstock-faults-{}.md", std::process::id()));
-    let mut variables = vec![
-        ("PENSTOCK_FAULTS_REPORT".to_owned(), report.display().to_string()),
-        ("PENSTOCK_FAULTS_ALL".to_owned(), "1".to_owned()),
-    ];
+    let mut variables = vec![("PENSTOCK_FAULTS_REPORT".to_owned(), report.display().to_string())];
+    if !options.short {
+        variables.push(("PENSTOCK_FAULTS_ALL".to_owned(), "1".to_owned()));
+    }
     let numbers = [
         ("PENSTOCK_FAULTS_SEED", options.seed),
+        ("PENSTOCK_FAULTS_ROUND", options.round),
         ("PENSTOCK_FAULTS_MINUTES", options.minutes),
         ("PENSTOCK_FAULTS_CHANGES", options.minutes.map(|_| CHANGES_OF_CAMPAIGN)),
         ("PENSTOCK_FAULTS_CLIENTS", options.minutes.map(|_| CLIENTS_OF_CAMPAIGN)),
@@ -70,7 +77,7 @@ fn publish(options: &Options, table: &str, report: &Path) -> Result<()> {
     let Ok(rows) = fs::read_to_string(report) else { return Ok(()) };
     fs::remove_file(report)?;
     eprintln!("{rows}");
-    if options.fault.is_some() {
+    if options.fault.is_some() || options.short {
         return Ok(());
     }
     let text = fs::read_to_string(DOCUMENT).with_context(|| format!("reading {DOCUMENT}"))?;

@@ -1,7 +1,7 @@
 //! Who gets what.
 
 use crate::{
-    commands::{LONG, answer, call, read, to, write},
+    commands::{LONG, answer, call, deferred, read, to, write},
     ground::{Ground, next, within},
 };
 use bus::{Consumer, Lane, Queue};
@@ -9,7 +9,11 @@ use futures_util::future::join_all;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
+
+/// A worker that comes gets its share, and one that leaves is replaced.
+const MOVED_WITHIN: Duration = Duration::from_secs(12);
 
 /// Who holds deliveries of which shard, and who was last seen to.
 #[derive(Default)]
@@ -20,31 +24,45 @@ struct Observed {
 }
 
 pub(crate) async fn a_write_shard_is_served_by_one_worker_at_a_time(ground: Ground) {
+    is_served_by_one_worker_at_a_time(Lane::Write, ground).await;
+}
+
+pub(crate) async fn a_deferred_shard_is_served_by_one_worker_at_a_time(ground: Ground) {
+    is_served_by_one_worker_at_a_time(Lane::Deferred, ground).await;
+}
+
+async fn is_served_by_one_worker_at_a_time(lane: Lane, ground: Ground) {
     let observed = Arc::new(Mutex::new(Observed::default()));
     // With so little room, whatever waits would go to the other one if it could.
-    watch(0, ground.consume_up_to(0, &[Lane::Write], 1).await, &observed);
-    assert_eq!(owners(&ground, &observed).await, [0; 16], "the only worker serves all");
-    let second = ground.consume_up_to(1, &[Lane::Write], 1).await;
+    watch(0, ground.consume_up_to(0, &[lane], 1).await, &observed);
+    assert_eq!(owners(lane, &ground, &observed).await, [0; 16], "the only worker serves all");
+    let second = ground.consume_up_to(1, &[lane], 1).await;
     let cancel = second.cancel.clone();
     watch(1, second, &observed);
+    let came = Instant::now();
     let shares = loop {
-        let owners = owners(&ground, &observed).await;
+        let owners = owners(lane, &ground, &observed).await;
         // The broker moves one shard after the other.
         if (4..=12).contains(&owners.iter().sum::<usize>()) {
             break owners;
         }
+        assert!(came.elapsed() < MOVED_WITHIN, "{owners:?}");
     };
     cancel.cancel();
-    while owners(&ground, &observed).await != [0; 16] {}
+    let left = Instant::now();
+    while owners(lane, &ground, &observed).await != [0; 16] {
+        assert!(left.elapsed() < MOVED_WITHIN, "not all shards have moved back");
+    }
     assert_ne!(shares, [0; 16]);
     assert_eq!(observed.lock().unwrap().overlaps, [0_u16; 0], "two workers held deliveries of one shard");
     ground.end().await;
 }
 
 /// Several calls to each shard; says which worker served each last.
-async fn owners(ground: &Ground, observed: &Mutex<Observed>) -> [usize; 16] {
-    let queues = (0..4).flat_map(|_| Lane::Write.queues());
-    let calls = queues.map(|queue| call(&ground.gate, to(queue, || write(LONG))));
+async fn owners(lane: Lane, ground: &Ground, observed: &Mutex<Observed>) -> [usize; 16] {
+    let make = if lane == Lane::Write { write } else { deferred };
+    let queues = (0..4).flat_map(|_| lane.queues());
+    let calls = queues.map(|queue| call(&ground.gate, to(queue, || make(LONG))));
     for outcome in within(join_all(calls)).await {
         outcome.unwrap().unwrap();
     }

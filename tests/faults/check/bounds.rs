@@ -1,26 +1,19 @@
 //! Nothing hangs, and nothing grows without bounds.
 
 use super::Violation;
-use std::time::Duration;
+use crate::stalls::Stalled;
+use std::time::{Duration, Instant};
 
 /// Of a gate or a storage worker in debug mode, under any fault.
 pub(crate) const MOST_MEMORY: u64 = 512 << 20;
 pub(crate) const MOST_DESCRIPTORS: usize = 512;
 
-/// The longest that a client waited for one gate, but for the time in which the gate could not answer.
+/// An answer that took long, or the wait for one that did not come, of a gate that could have answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slowest {
+pub(crate) struct Slow {
     pub(crate) gate: usize,
+    pub(crate) asked: Instant,
     pub(crate) took: Duration,
-}
-
-impl Slowest {
-    /// Of an answer, or of the wait for one. A gate that could not answer is `excused`.
-    pub(crate) fn note(&mut self, took: Duration, excused: bool) {
-        if !excused {
-            self.took = self.took.max(took);
-        }
-    }
 }
 
 /// What a process holds.
@@ -32,13 +25,14 @@ pub(crate) struct Usage {
     pub(crate) descriptors: usize,
 }
 
-/// Answers that came after `limit`.
-pub(crate) fn hangs(slowest: &[Slowest], limit: Duration) -> Vec<Violation> {
-    let late = slowest.iter().filter(|one| one.took > limit);
-    late.map(|one| {
-        Violation::late(format!("an answer of gate {} took {:?}, at most {limit:?}", one.gate, one.took))
-    })
-    .collect()
+/// Answers that took longer than `limit`, and than the machine was too busy for meanwhile.
+pub(crate) fn hangs(slow: &[Slow], limit: Duration, stalled: &Stalled) -> Vec<Violation> {
+    let late = slow.iter().filter_map(|Slow { gate, asked, took }| {
+        let limit = limit + stalled.adds(*asked, *asked + *took);
+        let told = || Violation::late(format!("an answer of gate {gate} took {took:?}, at most {limit:?}"));
+        (*took > limit).then(told)
+    });
+    late.collect()
 }
 
 /// Processes that hold too much.

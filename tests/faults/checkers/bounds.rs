@@ -1,24 +1,30 @@
 //! Bounds.
 
-use crate::check::bounds::{MOST_DESCRIPTORS, MOST_MEMORY, Slowest, Usage, gone, growth, hangs};
-use std::time::Duration;
+use crate::{
+    check::bounds::{MOST_DESCRIPTORS, MOST_MEMORY, Slow, Usage, gone, growth, hangs},
+    stalls::Stalled,
+};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(11);
+const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn a_late_answer_is_a_hang() {
-    let limit = Duration::from_secs(11);
-    let slowest = [Slowest { gate: 0, took: limit }, Slowest { gate: 1, took: limit * 2 }];
-    assert_eq!(hangs(&slowest, limit).len(), 1);
+    let asked = Instant::now();
+    let slow = [LIMIT, LIMIT + SECOND].map(|took| Slow { gate: 0, asked, took });
+    assert_eq!(hangs(&slow, LIMIT, &Stalled::default()).len(), 1);
 }
 
 #[test]
-fn a_gate_that_could_not_answer_is_excused_and_only_then() {
-    let limit = Duration::from_secs(11);
-    let mut slowest = Slowest { gate: 0, took: Duration::ZERO };
-    slowest.note(limit * 2, true);
-    assert!(hangs(&[slowest], limit).is_empty());
-    slowest.note(limit * 2, false);
-    slowest.note(Duration::ZERO, false);
-    assert_eq!(hangs(&[slowest], limit).len(), 1);
+fn want_of_processors_excuses_answers_that_were_waited_for_then() {
+    let asked = Instant::now();
+    let slow = [Slow { gate: 0, asked, took: LIMIT + SECOND }];
+    let stalled = |after| Stalled(vec![(asked + after, SECOND / 2)]);
+    assert!(hangs(&slow, LIMIT, &stalled(5 * SECOND)).is_empty());
+    assert_eq!(hangs(&slow, LIMIT, &stalled(2 * LIMIT)).len(), 1);
+    let slower = [Slow { gate: 0, asked, took: 2 * LIMIT }];
+    assert_eq!(hangs(&slower, LIMIT, &stalled(5 * SECOND)).len(), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::micros;
 use crate::{
     check::{
         Kind, Violation,
-        bounds::Slowest,
+        bounds::Slow,
         rows::{History, Table},
     },
     client::{LULL, Seen, name_of},
@@ -27,7 +27,7 @@ pub(crate) struct Unsettled {
 pub(crate) struct Gathered {
     pub(crate) history: History,
     pub(crate) unsettled: Vec<Unsettled>,
-    pub(crate) slowest: Vec<Slowest>,
+    pub(crate) slow: Vec<Slow>,
     pub(crate) violations: Vec<Violation>,
     /// Operations whose client did not get a certain answer at first.
     unknown: usize,
@@ -47,7 +47,7 @@ impl Gathered {
                     None => gathered.add(record, operation),
                 }
             }
-            gathered.slowest.extend(one.slowest);
+            gathered.slow.extend(one.slow);
             gathered.violations.extend(one.violations);
         }
         gathered
