@@ -27,10 +27,14 @@ stack)
     ;;
 wait)
     for _ in $(seq "${2:-600}"); do
-        missing=$(docker service ls --format '{{.Name}} {{.Replicas}}' | awk '
-            # A job has done its part when it says `0/1 (1/1 completed)`.
-            { shown = $4 == "completed)" ? substr($3, 2) : $2; split(shown, n, "/") }
-            n[1] != n[2] { print }')
+        missing=$(docker service ls --format '{{.Name}} {{.Replicas}}' |
+            awk '{ split($2, n, "/") } n[1] != n[2] { print $1, $2 }' | while read -r name replicas; do
+                # What is done once has done its part.
+                case $(docker service ps --format '{{.CurrentState}}' "$name" | head -n 1) in
+                Complete*) ;;
+                *) echo "$name $replicas" ;;
+                esac
+            done)
         [ -n "$missing" ] || exit 0
         sleep 1
     done

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds images from what this machine has, where no registry can be reached. Each is written to $OUT/NAME.tar.
 # usage: images.sh binaries BINARIES OUT COMMIT   the gate's and the worker's image, from built binaries
-#        images.sh services RABBITMQ JARS OUT     RabbitMQ from a Debian root, and one image of Cassandra, Redis and HAProxy
+#        images.sh services RABBITMQ CASSANDRA ELASTICSEARCH OUT   RabbitMQ from a Debian root, and one image of all others,
+#                                                 from Debian's packages and Maven's jars
 # Needs root: files in images belong to their users.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
@@ -44,7 +45,7 @@ binaries)
     for name in gate storage-worker; do pack "$work/$name" "$out/$name.tar"; done
     ;;
 services)
-    rabbitmq=$2 jars=$3 out=$4
+    rabbitmq=$2 jars=$3 elasticsearch=$4 out=$5
     work=$(mktemp -d -p "$out"); trap 'rm -rf "$work"' EXIT
     if [ ! -f "$out/rabbitmq.tar" ]; then
         cp -a "$rabbitmq" "$work/rabbitmq"
@@ -59,9 +60,9 @@ services)
         rm -rf "$root/usr/share/doc" "$root/usr/share/locale" "$root/dev" && mkdir "$root/dev"
         pack "$root" "$out/rabbitmq.tar"
     fi
-    if [ ! -f "$out/services.tar" ]; then
+    if [ ! -f "$out/services-2.tar" ]; then
         root=$work/services
-        packages=openjdk-17-jre-headless,redis-server,redis-sentinel,haproxy
+        packages=openjdk-17-jre-headless,redis-server,redis-sentinel,haproxy,curl,rsyslog,rsyslog-elasticsearch
         unshare --mount debootstrap --variant=minbase --include=$packages bookworm "$root" > "$out/debootstrap.log" 2>&1 ||
             { tail -n 20 "$out/debootstrap.log" >&2; exit 1; }
         # The numbers of the official images.
@@ -74,10 +75,16 @@ services)
         install -m 0755 "$here/cassandra" "$root/usr/local/bin/cassandra"
         install -m 0755 "$here/nodetool" "$root/usr/local/bin/nodetool"
         mkdir -p "$root/var/lib/cassandra" "$root/var/log/cassandra"
-        chown -R 999:999 "$root/data" "$root/var/lib/cassandra" "$root/var/log/cassandra"
+        mkdir -p "$root/opt/elasticsearch" "$root/usr/share/elasticsearch/config" "$root/usr/share/elasticsearch/data"
+        cp -r "$elasticsearch/lib" "$elasticsearch/modules" "$elasticsearch/classes" "$root/opt/elasticsearch/"
+        echo 'http.host: 0.0.0.0' > "$root/usr/share/elasticsearch/config/elasticsearch.yml"
+        install -m 0755 "$here/elasticsearch" "$root/usr/local/bin/elasticsearch"
+        mkdir -p "$root/var/lib/rsyslog"
+        chown -R 999:999 "$root/data" "$root/var/lib/cassandra" "$root/var/log/cassandra" "$root/usr/share/elasticsearch" \
+            "$root/var/lib/rsyslog"
         rm -rf "$root/usr/share/doc" "$root/usr/share/locale" "$root/var/cache/apt" "$root/var/lib/apt/lists" "$root/dev"
         mkdir "$root/dev"
-        pack "$root" "$out/services.tar"
+        pack "$root" "$out/services-2.tar"
     fi
     ;;
 esac

@@ -1,7 +1,7 @@
 //! `cargo xtask images`: images without a registry.
 //!
 //! The gate's and the worker's hold the same binaries as those of `Dockerfile.gate` and `Dockerfile.worker`, and the
-//! libraries that they are linked with. Those of RabbitMQ, Cassandra, Redis and `HAProxy` are for the lab.
+//! libraries that they are linked with. Those of RabbitMQ, Cassandra, Redis, `HAProxy` and Elasticsearch are for the lab.
 
 use std::{
     fs,
@@ -149,20 +149,24 @@ fn of_ours(out: &Path, commit: &str) -> Vec<Image> {
 /// Those that the lab runs in place of official ones.
 pub(crate) fn of_services() -> Result<Vec<Image>> {
     let out = directory()?;
-    if !(out.join("rabbitmq.tar").exists() && out.join("services.tar").exists()) {
-        eprintln!("xtask: packing RabbitMQ, Cassandra, Redis and HAProxy (some minutes, once)");
-        let (rabbitmq, jars) = (install::rabbitmq()?, install::cassandra()?);
-        script(&["services".as_ref(), &rabbitmq, &jars, &out])?;
+    let [rabbitmq, services] = ["rabbitmq.tar", "services-2.tar"].map(|archive| out.join(archive));
+    if !(rabbitmq.exists() && services.exists()) {
+        eprintln!(
+            "xtask: packing RabbitMQ, Cassandra, Redis, HAProxy and Elasticsearch (some minutes, once)"
+        );
+        let (root, cassandra, elasticsearch) =
+            (install::rabbitmq()?, install::cassandra()?, install::elasticsearch()?);
+        script(&["services".as_ref(), &root, &cassandra, &elasticsearch, &out])?;
     }
     let path = "ENV PATH=/usr/lib/rabbitmq/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let rabbitmq = [path, "ENV HOME=/var/lib/rabbitmq", "ENV LANG=C.UTF-8", r#"CMD ["rabbitmq-server"]"#];
+    let changes = [path, "ENV HOME=/var/lib/rabbitmq", "ENV LANG=C.UTF-8", r#"CMD ["rabbitmq-server"]"#];
     Ok(vec![
         Image {
             name: "penstock-lab/rabbitmq",
-            archive: out.join("rabbitmq.tar"),
-            changes: rabbitmq.map(str::to_owned).to_vec(),
+            archive: rabbitmq,
+            changes: changes.map(str::to_owned).to_vec(),
         },
-        Image { name: "penstock-lab/services", archive: out.join("services.tar"), changes: Vec::new() },
+        Image { name: "penstock-lab/services", archive: services, changes: Vec::new() },
     ])
 }
 

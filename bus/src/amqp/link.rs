@@ -36,12 +36,14 @@ use tokio_util::sync::CancellationToken;
 const GREETING: Duration = Duration::from_secs(5);
 /// Declaring all queues takes a fraction of a second on a broker in good health.
 const DECLARING: Duration = Duration::from_secs(3);
+/// Whoever has lost a broker, perhaps with its machine, has declared them before, and is waited for.
+const DECLARING_AGAIN: Duration = Duration::from_millis(200);
 /// A broker that does not say goodbye within this is left without.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How often a broker is asked for something, and how long it may take to answer. Heartbeats would tell of a frozen
-/// one after ten seconds.
-const ASKED_EVERY: Duration = Duration::from_secs(1);
+/// one after ten seconds. (The kernel tells sooner of a machine that is gone, where something is sent to it.)
+const ASKED_EVERY: Duration = Duration::from_millis(500);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Counts what a broker delivers and answers: one that has much to carry, or far, may answer late, and is not silent.
@@ -115,11 +117,10 @@ impl Link {
         listen(&publishing, sender.clone(), &lost);
         listen(&consuming, sender.clone(), &lost);
         // A broker that is recovering holds declarations back. Queues that exist can be used all the same.
-        if let Ok(declared) = timeout(DECLARING, declare(&publishing)).await {
-            declared?;
-        } else {
-            tracing::warn!("not all queues were declared within {DECLARING:?}");
-        }
+        let within = if generation == 1 { DECLARING } else { DECLARING_AGAIN };
+        let declared = timeout(within, declare(&publishing)).await;
+        let is_declared = declared.is_ok();
+        declared.unwrap_or(Ok(()))?;
         let channel =
             timeout(GREETING, consuming.create_channel()).await.map_err(|_| LinkError::Silent)??;
         let heard = Heard::default();
@@ -137,7 +138,24 @@ impl Link {
         let name = name.to_owned();
         let reply_queue = OnceCell::new();
         let link = Self { generation, lost, heard, publishing, consuming, name, calls, reply_queue };
-        Ok((Arc::new(link), news))
+        let link = Arc::new(link);
+        if !is_declared {
+            tracing::warn!(
+                "not all queues were declared within {within:?}; the others are declared meanwhile"
+            );
+            Arc::clone(&link).go_on_declaring();
+        }
+        Ok((link, news))
+    }
+
+    fn go_on_declaring(self: Arc<Self>) {
+        let lost = self.lost.clone();
+        let declaring = async move {
+            if let Err(error) = declare(&self.publishing).await {
+                tracing::warn!(error.message = %error, "not all queues could be declared");
+            }
+        };
+        tokio::spawn(lost.run_until_cancelled_owned(declaring));
     }
 
     /// A channel whose publishes the broker confirms.

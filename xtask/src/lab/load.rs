@@ -26,6 +26,8 @@ use super::rest;
 /// Longer than the deadline of a request (10 s) and what a gate takes beyond it.
 const LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// What takes longer is worth a look.
+const SLOW: Duration = Duration::from_secs(1);
 /// A client that failed waits a moment.
 const PAUSE: Duration = Duration::from_millis(20);
 /// Who reads thinks for so long, or reads would leave little to changes.
@@ -56,6 +58,8 @@ pub(crate) struct Told {
     pub(crate) requests: usize,
     /// What went wrong, in words, with the time since the load began.
     pub(crate) failures: Vec<(Duration, String)>,
+    /// What took long, in the same way.
+    pub(crate) slow: Vec<(Duration, String)>,
     /// Of any one client of each edge, the longest time between two good answers.
     pub(crate) pauses: Vec<Pause>,
     /// Records, with what was acknowledged to be written into them.
@@ -125,6 +129,7 @@ impl Load {
         for one in told {
             all.requests += one.requests;
             all.failures.extend(one.failures);
+            all.slow.extend(one.slow);
             all.pauses.iter_mut().zip(one.pauses).for_each(|(pause, other)| *pause = pause.max(other));
             all.acknowledged.extend(one.acknowledged);
         }
@@ -199,7 +204,7 @@ impl Records {
 }
 
 /// What a client does again and again.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Job {
     /// Writes another record each time, but for each fourth: that replaces the one before.
     Write,
@@ -270,6 +275,22 @@ impl Worker {
 
     /// Sends one request, once; whether it was answered well.
     async fn ask(&mut self, request: impl Fn(&Records, &Client, String) -> RequestBuilder, id: &str) -> bool {
+        let (edge, asked) = (self.edge, Instant::now());
+        let done = self.send(request, id).await;
+        let took = asked.elapsed();
+        if took > SLOW {
+            let (job, end) = (self.job, if done { "well" } else { "badly" });
+            let what = format!("edge {}, {job:?}: {:.1} s, {end}", edge + 1, took.as_secs_f64());
+            self.told.slow.push((self.began.elapsed(), what));
+        }
+        done
+    }
+
+    async fn send(
+        &mut self,
+        request: impl Fn(&Records, &Client, String) -> RequestBuilder,
+        id: &str,
+    ) -> bool {
         let url = format!("{}{}/{id}", self.records.edges[self.edge], self.records.path());
         let client = match self.client.take().map_or_else(client, Ok) {
             Ok(client) => client,

@@ -9,6 +9,7 @@ use crate::faults::splice;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.md");
 const SHOWN_FAILURES: usize = 3;
+const SHOWN_SLOW: usize = 30;
 
 /// What was measured while one thing happened.
 pub(crate) struct Measured {
@@ -54,6 +55,9 @@ impl Measured {
         eprintln!("{}", self.row());
         for (after, failure) in self.told.failures.iter().take(SHOWN_FAILURES) {
             eprintln!("    after {:.1} s: {failure}", after.as_secs_f64());
+        }
+        for (after, what) in self.told.slow.iter().take(SHOWN_SLOW) {
+            eprintln!("    until {:.1} s, slow: {what}", after.as_secs_f64());
         }
     }
 }

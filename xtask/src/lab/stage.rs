@@ -73,6 +73,7 @@ impl Lab {
         }
         self.block("found", &[("CASSANDRA_IMAGE", "penstock-lab/services:1")])?;
         self.deploy()?;
+        self.block("formed", &[])?;
         eprintln!("xtask: the stack serves after {:?}", began.elapsed());
         Ok(())
     }
@@ -140,9 +141,16 @@ impl Lab {
 
     /// The same on another node.
     pub(crate) fn block_on(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Result<()> {
-        let mut command = self.command("deploy.sh", &["block", name, &node.to_string()]);
-        command.envs(variables.iter().copied());
-        run(command)
+        run(self.block_of(node, name, variables))
+    }
+
+    /// What a block prints on a node.
+    pub(crate) fn ask(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Result<String> {
+        let mut command = self.block_of(node, name, variables);
+        let output = command.output().with_context(|| format!("running {command:?}"))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{command:?} failed: {}", said.trim());
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// What a block left in its directory.
@@ -162,6 +170,12 @@ impl Lab {
             .with_context(|| format!("reading {}", path.display()))?
             .trim()
             .to_owned())
+    }
+
+    fn block_of(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Command {
+        let mut command = self.command("deploy.sh", &["block", name, &node.to_string()]);
+        command.envs(variables.iter().copied());
+        command
     }
 
     fn command(&self, name: &str, arguments: &[&str]) -> Command {

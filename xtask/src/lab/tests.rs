@@ -84,7 +84,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 37] = [
+const TESTS: [Test; 38] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -102,7 +102,8 @@ const TESTS: [Test; 37] = [
     unnoticed("gates-scaled", scale::gates),
     short(unnoticed("worker-killed", processes::worker)),
     short(paused("gate-killed", 5, 5, processes::gate)),
-    paused("containers-removed", 5, 5, logs::outlive),
+    short(paused("containers-removed", 5, 5, logs::outlive)),
+    unnoticed("elasticsearch-away", logs::kept),
     // Before any other node is killed, which makes another one lead.
     without(2, paused("leader-killed", 5, 5, nodes::leader_killed)),
     without(2, paused("node-killed", 5, 5, nodes::killed)),

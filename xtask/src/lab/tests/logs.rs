@@ -1,14 +1,12 @@
-//! Logs outlive the containers that wrote them.
+//! Logs outlive the containers that wrote them, and clients do not notice when nobody keeps them.
 //!
-//! Logstash's image cannot be had here: a bulk request made of the files of the nodes' log volumes stands in for it.
-//! Elasticsearch is a real one, on this machine.
+//! Logstash's image cannot be had here: rsyslog brings the lines of gates and workers to the stack's Elasticsearch.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testbed::{Elasticsearch, Scratch};
 
 use super::{Lab, WHOLE_WITHIN};
 use crate::lab::{
@@ -16,12 +14,48 @@ use crate::lab::{
     rest::Rest,
 };
 
-const LOADER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../elasticsearch/load.sh");
-const STREAM: &str = "logs-penstock-default";
+const ELASTICSEARCH: &str = "elasticsearch";
+const WRITERS: [&str; 2] = ["gate", "storage-worker"];
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
+/// Elasticsearch shows what it has taken after five seconds; and whoever brings it may be waiting to ask again.
+const FOUND_WITHIN: Duration = Duration::from_mins(1);
 
 /// Carries out a command, removes the containers of the gate and the worker that did, and looks for what they wrote.
 pub(super) fn outlive(lab: &Lab) -> Result<String> {
+    let trace = leave_a_trace(lab)?;
+    let mut removed = Vec::new();
+    for service in WRITERS {
+        let (node, host) = writer(lab, service, &trace)?;
+        // A container's host is called by the beginning of its id.
+        node.docker(&["rm", "--force", &host])?;
+        ensure!(node.docker(&["inspect", &host]).is_err(), "the container {host} is still there");
+        removed.push((service, host));
+    }
+    find(lab, &trace, &removed)?;
+    lab.settle(WHOLE_WITHIN)?;
+    Ok("gate and worker removed, both lines found by their trace".to_owned())
+}
+
+/// Takes Elasticsearch away, and looks for what was written meanwhile when it is back.
+pub(super) fn kept(lab: &Lab) -> Result<String> {
+    let service = format!("penstock_{ELASTICSEARCH}");
+    let scale = |replicas: u8| lab.node(1).docker(&["service", "scale", &format!("{service}={replicas}")]);
+    scale(0)?;
+    let written = leave_a_trace(lab).and_then(|trace| {
+        let write = |service| Ok((service, writer(lab, service, &trace)?.1));
+        let writers: Vec<_> = WRITERS.into_iter().map(write).collect::<Result<_>>()?;
+        Ok((trace, writers))
+    });
+    let away = elasticsearch(lab).is_err();
+    scale(1)?;
+    ensure!(away, "Elasticsearch was there all the time");
+    let (trace, writers) = written?;
+    find(lab, &trace, &writers)?;
+    Ok("lines of gate and worker found that were written while Elasticsearch was away".to_owned())
+}
+
+/// Carries out a command under a trace of its own, which it gives.
+fn leave_a_trace(lab: &Lab) -> Result<String> {
     let edge = lab.node(1).edge();
     let rest = Rest::log_in(&edge, &lab.secret("admin_password")?)?;
     let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos();
@@ -31,31 +65,20 @@ pub(super) fn outlive(lab: &Lab) -> Result<String> {
     rest.insist(Method::PUT, &collection, &[], &json!({}))?;
     let record = format!("{collection}/records/one");
     rest.insist(Method::PUT, &record, &[("traceparent", &parent)], &json!({"tea": 1}))?;
-    let mut removed = Vec::new();
-    for service in ["gate", "storage-worker"] {
-        let mut found = None;
-        wait_for(&format!("{service} has written the trace"), WRITTEN_WITHIN, || {
-            found = writer(lab, service, &trace)?;
-            Ok(found.is_some())
-        })?;
-        let (node, host) = found.context("just found")?;
-        // A container's host is called by the beginning of its id.
-        node.docker(&["rm", "--force", &host])?;
-        ensure!(node.docker(&["inspect", &host]).is_err(), "the container {host} is still there");
-        removed.push((service, host));
-    }
-    let found = search(&lab.nodes(), &trace)?;
-    for (service, host) in &removed {
-        let is_its =
-            |line: &&Value| line["service.name"] == *service && line["host.hostname"] == host.as_str();
-        ensure!(found.iter().any(|line| is_its(&line)), "no line of {service} on {host}: {found:?}");
-    }
-    lab.settle(WHOLE_WITHIN)?;
-    Ok("gate and worker removed, both lines found by their trace".to_owned())
+    Ok(trace)
 }
 
 /// The node and the host's name of the process of a service that wrote about a trace.
-fn writer(lab: &Lab, service: &str, trace: &str) -> Result<Option<(Node, String)>> {
+fn writer(lab: &Lab, service: &str, trace: &str) -> Result<(Node, String)> {
+    let mut found = None;
+    wait_for(&format!("{service} has written the trace"), WRITTEN_WITHIN, || {
+        found = look_for_writer(lab, service, trace)?;
+        Ok(found.is_some())
+    })?;
+    found.context("just found")
+}
+
+fn look_for_writer(lab: &Lab, service: &str, trace: &str) -> Result<Option<(Node, String)>> {
     for node in lab.nodes() {
         for line in written(&node)? {
             if line.contains(trace) {
@@ -88,36 +111,28 @@ fn written(node: &Node) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// Brings all lines of all nodes to an Elasticsearch, and asks it for a trace.
-fn search(nodes: &[Node], trace: &str) -> Result<Vec<Value>> {
-    let scratch = Scratch::new()?;
-    let elasticsearch = Elasticsearch::start(scratch.path())?;
-    let url = elasticsearch.url();
-    load(&url)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        for node in nodes {
-            for lines in written(node)?.chunks(5000) {
-                let lines = lines.iter().map(|line| format!("{{\"create\":{{}}}}\n{line}\n"));
-                let body = lines.collect::<Vec<_>>().concat();
-                let request = client.post(format!("{url}/{STREAM}/_bulk?refresh=true"));
-                let answer = request.header("content-type", "application/x-ndjson").body(body).send().await?;
-                let answer: Value = answer.error_for_status()?.json().await?;
-                ensure!(answer["errors"] == false, "not all lines were taken: {answer}");
-            }
-        }
-        let query = json!({"query": {"term": {"trace.id": trace}}, "size": 100});
-        let answer = client.post(format!("{url}/{STREAM}/_search")).json(&query).send().await?;
-        let answer: Value = answer.error_for_status()?.json().await?;
-        let hits = answer["hits"]["hits"].as_array().context("no hits")?;
-        Ok(hits.iter().map(|hit| hit["_source"].clone()).collect())
+/// Waits until Elasticsearch has a line about a trace of each of these services and hosts.
+fn find(lab: &Lab, trace: &str, writers: &[(&str, String)]) -> Result<()> {
+    let (node, _) = elasticsearch(lab)?;
+    wait_for(&format!("lines of {writers:?} are found"), FOUND_WITHIN, || {
+        let answer = lab.ask(node.number, "find-trace", &[("TRACE", trace)])?;
+        let answer: Value = serde_json::from_str(&answer)?;
+        let hits = answer["hits"]["hits"].as_array().with_context(|| format!("no hits: {answer}"))?;
+        Ok(writers.iter().all(|(service, host)| {
+            hits.iter()
+                .map(|hit| &hit["_source"])
+                .any(|line| line["service.name"] == *service && line["host.hostname"] == host.as_str())
+        }))
     })
+    .map(drop)
 }
 
-/// As the one-shot service of the stack does.
-fn load(url: &str) -> Result<()> {
-    let status = Command::new("sh").arg(LOADER).env("ELASTICSEARCH_URL", url).status()?;
-    ensure!(status.success(), "{LOADER} failed");
-    Ok(())
+/// The node and the container of the stack's Elasticsearch.
+fn elasticsearch(lab: &Lab) -> Result<(Node, String)> {
+    for node in lab.nodes() {
+        if let Some(container) = node.containers(ELASTICSEARCH)?.pop() {
+            return Ok((node, container));
+        }
+    }
+    anyhow::bail!("no node runs Elasticsearch")
 }
