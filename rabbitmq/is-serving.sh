@@ -6,7 +6,7 @@ set -u
 amqp=5672 distribution=25672 port_mapper=4369 mark=/tmp/has-served
 open() { (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; }
 if open $amqp; then
-    [ -e $mark ] || touch $mark
+    [ -e $mark ] || touch $mark /var/lib/rabbitmq/has-served
 elif [ -e $mark ]; then
     exit 1
 else

@@ -55,20 +55,6 @@ impl Accounts {
         Ok(known)
     }
 
-    /// The same, as they are now.
-    pub async fn read_anew(&self, principals: &[&Principal]) -> Result<Known, StoreError> {
-        let mut known = Known::new();
-        for principal in principals {
-            let Principal::User(user) = principal else { continue };
-            if !known.contains_key(&user.name) {
-                let account =
-                    self.load(&user.name, View::Latest).await?.map(|account| (user.name.clone(), account));
-                known.extend(account);
-            }
-        }
-        Ok(known)
-    }
-
     async fn find(&self, name: &UserName) -> Result<Option<Arc<Account>>, StoreError> {
         if let Some((_, asked)) = self.found.get(name).await
             && asked.elapsed() >= ACCOUNT_LIFETIME
@@ -77,7 +63,7 @@ impl Accounts {
         }
         let look_up = async {
             let asked = Instant::now();
-            Ok::<_, StoreError>((self.load(name, View::Available).await?, asked))
+            Ok::<_, StoreError>((self.load(name).await?, asked))
         };
         match self.found.try_get_with_by_ref(name, look_up).await {
             Ok((account, _)) => Ok(account),
@@ -87,15 +73,16 @@ impl Accounts {
 
     async fn read(&self, name: &UserName) -> Result<Option<Arc<Account>>, StoreError> {
         let asked = Instant::now();
-        let account = self.load(name, View::Available).await?;
+        let account = self.load(name).await?;
         self.found.insert(name.clone(), (account.clone(), asked)).await;
         Ok(account)
     }
 
-    async fn load(&self, name: &UserName, view: View) -> Result<Option<Arc<Account>>, StoreError> {
+    async fn load(&self, name: &UserName) -> Result<Option<Arc<Account>>, StoreError> {
         let id = name.record_id();
         let bucket = self.users.bucket_of(&id);
-        let rows = patiently(|| self.store.load(bucket, std::slice::from_ref(&id), &[], view)).await?;
+        let rows =
+            patiently(|| self.store.load(bucket, std::slice::from_ref(&id), &[], View::Available)).await?;
         Ok(rows.records.first().and_then(Account::described_by).map(Arc::new))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     gathering::Together,
     patience::Patience,
-    store::{BucketId, Committed, Receipt, Row, Store, StoreError, View, load_told},
+    store::{BucketId, Committed, Row, Store, StoreError, View, load_told},
 };
 use async_trait::async_trait;
 use futures_util::future::join;
@@ -187,13 +187,7 @@ impl Committer {
         let rows = load_told(&*self.store, bucket, records, receipts, view).await?;
         // Each time anew, like the clock: a session may end while its command waits for the store.
         let principals: Vec<_> = asked.iter().map(|asked| &asked.envelope.principal).collect();
-        let reopens = |receipt: &Receipt| receipt.outcome == Outcome::Rejected(Rejection::SessionRevoked);
-        // Whoever was refused must not be let in on the strength of what was known before.
-        let known = if rows.receipts.iter().any(reopens) {
-            self.accounts.read_anew(&principals).await?
-        } else {
-            self.accounts.known_to(&principals).await?
-        };
+        let known = self.accounts.known_to(&principals).await?;
         let mut plan = fold(asked.iter().copied(), rows, &known, now());
         forget(&mut plan);
         if plan.group.receipts.is_empty() {

@@ -146,7 +146,13 @@ impl Executor {
         let bucket = self.settings_bucket(envelope);
         let receipts = [asked.receipt()];
         let rows = patiently(|| self.store.load(bucket, &[], &receipts, View::Acknowledged)).await?;
-        let mut outcomes = rows.receipts.into_iter().map(|receipt| receipt.outcome);
+        let mut outcomes = rows.receipts.into_iter().map(|receipt| match receipt.outcome {
+            // It may be another session's.
+            Outcome::Rejected(Rejection::SessionRevoked) if envelope.fingerprint.is_some() => {
+                Outcome::Rejected(Rejection::IdempotencyKeyReused)
+            }
+            outcome => outcome,
+        });
         Ok(outcomes.find(|outcome| matches!(outcome, Outcome::Rejected(_))))
     }
 

@@ -14,8 +14,7 @@ mod group;
 
 use async_trait::async_trait;
 use messages::{
-    CommandId, Consistency, Document, Fingerprint, Outcome, Record, RecordId, Rejection, Timestamp, UserName,
-    Version,
+    CommandId, Consistency, Document, Fingerprint, Outcome, Record, RecordId, Timestamp, UserName, Version,
 };
 use std::time::Duration;
 use thiserror::Error;
@@ -77,7 +76,7 @@ pub struct Change {
 pub struct Group {
     /// Records, each on the condition [`Change::replaces`].
     pub changes: Vec<Change>,
-    /// Receipts, each on the condition [`ReceiptChange::replaces`].
+    /// Receipts, each on the condition that the command has none yet, or only one that says it is dead.
     pub receipts: Vec<ReceiptChange>,
 }
 
@@ -88,15 +87,14 @@ pub struct ReceiptChange {
     pub receipt: Receipt,
     /// How long it is kept.
     pub kept: Duration,
-    /// The rejection that the receipt which is there must tell of: [`Rejection::Dead`] or [`Rejection::SessionRevoked`]. `None`:
-    /// there must be none.
-    pub replaces: Option<Rejection>,
+    /// Whether it must replace one that says `dead`; otherwise there must be none.
+    pub replaces_dead: bool,
 }
 
 impl ReceiptChange {
     /// The first receipt of a command.
     pub fn first(receipt: Receipt, kept: Duration) -> Self {
-        Self { receipt, kept, replaces: None }
+        Self { receipt, kept, replaces_dead: false }
     }
 }
 

@@ -3,7 +3,10 @@
 use crate::harness::{Cluster, Ground, Load, Manner, Service, Stage, settled};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use std::{future::IntoFuture, time::Duration};
+use std::{
+    future::IntoFuture,
+    time::{Duration, Instant},
+};
 use testbed::Signal;
 use tokio::time::timeout;
 
@@ -12,6 +15,7 @@ faults! {
     a_frozen_worker_leaves_no_request_without_an_answer
     a_worker_told_to_stop_fails_no_request
     where_no_worker_takes_requests_they_are_refused
+    what_the_broker_refuses_is_refused_at_once
     a_change_that_kills_workers_dies_alone
     a_backlog_of_large_documents_fits_into_a_worker
 }
@@ -31,6 +35,8 @@ const LARGE: usize = 600;
 /// So much for those that it takes, 62 MB two and a half times, and for itself; for all of them it would need 400 MB. With both lanes full
 /// that is what `swarm-stack.yml` gives a worker, 512 MB.
 const MEMORY: u64 = 300 << 20;
+/// 100 ms are promised, by a machine that has nothing else to do.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// The deadline of a command, and a second.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(11);
 
@@ -146,7 +152,7 @@ async fn a_change_that_kills_workers_dies_alone(stage: Stage) {
     let service = cluster.service().await;
     let records = service.collection("poisoned").await;
     cluster.workers[0].wait_for_line("queues and policies are as shipped");
-    give_up_sooner(&cluster.ground);
+    rule_deferred(&cluster.ground, "delivery-limit", 20);
     for worker in &mut cluster.workers {
         worker.kill();
     }
@@ -193,10 +199,48 @@ async fn reasons_of_letters(service: &Service) -> Vec<Value> {
     }
 }
 
-/// As the policy of deferred changes, but after fewer returns.
-fn give_up_sooner(Ground { broker, vhost, .. }: &Ground) {
+/// Deferred changes that nobody carries out fill their queue.
+async fn what_the_broker_refuses_is_refused_at_once(stage: Stage) {
+    let mut cluster = Cluster::start(&stage, Ground::shared());
+    let service = cluster.service().await;
+    let records = service.collection("full").await;
+    for worker in &mut cluster.workers {
+        worker.kill();
+    }
+    rule_deferred(&cluster.ground, "max-length", 1);
+    // All to one queue. The broker may take one more than it is to hold, and a moment to hear of the policy.
+    let put = async || {
+        let asked = Instant::now();
+        let put = service.admin().put(&format!("{records}/one")).json(&json!({}));
+        (put.header("prefer", "respond-async").await, asked.elapsed())
+    };
+    let (mut kept, end) = (Vec::new(), Instant::now() + MOVED_WITHIN);
+    let (refused, took) = loop {
+        let (answer, took) = put().await;
+        if answer.status != 202 {
+            break (answer, took);
+        }
+        kept.push(answer.expect_header("location"));
+        assert!(Instant::now() < end, "{} changes are kept", kept.len());
+    };
+    let refused = refused.problem(503, "queue-unavailable", "not_executed");
+    assert!(refused.expect_header("retry-after").parse::<u64>().unwrap() > 0);
+    assert!(took < REFUSED_WITHIN, "{took:?}");
+    for worker in &mut cluster.workers {
+        worker.restart();
+    }
+    for operation in &kept {
+        assert_eq!(settled(&service.admin(), operation).await["status"], "done");
+    }
+    let read = service.admin().get(&format!("{records}/one")).await.is(200);
+    assert_eq!(usize::try_from(read.version()).unwrap(), kept.len(), "what was refused has no effect");
+    cluster.ground.assert_drained();
+}
+
+/// As the policy of deferred changes, but for this.
+fn rule_deferred(Ground { broker, vhost, .. }: &Ground, what: &str, value: u64) {
     let mut policy = broker.get(&format!("/api/policies/{vhost}/penstock.deferred")).unwrap();
-    policy["definition"]["delivery-limit"] = json!(20);
+    policy["definition"][what] = json!(value);
     policy["priority"] = json!(20);
     broker.put(&format!("/api/policies/{vhost}/impatient"), &policy).unwrap();
 }

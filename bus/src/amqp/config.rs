@@ -5,9 +5,9 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use std::fmt;
 use thiserror::Error;
 
-/// Heartbeats in seconds: who is silent is given up after two of them. RabbitMQ warns of false alarms
-/// below five; but with five, clients of a frozen worker wait beyond their deadline before another one has its shards.
-const HEARTBEAT: u16 = 4;
+/// Heartbeats in seconds. RabbitMQ looks as often, and gives up who was silent at two looks in a row: after six to nine. It warns of
+/// false alarms below five; but with four, clients of a frozen worker can wait beyond their deadline before another one has its shards.
+const HEARTBEAT: u16 = 3;
 
 /// Which brokers to connect to, and by what name.
 #[derive(Clone)]

@@ -1,6 +1,5 @@
 //! One attempt to send a command.
 
-use super::Calls;
 use crate::{BusError, Queue, batch::Part};
 use messages::{Envelope, Timestamp, delivery};
 use std::{
@@ -35,11 +34,10 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Adds to all that is held; `None`: that would be more than `most`.
-    pub(super) fn of(all: &Arc<AtomicUsize>, bytes: usize, most: usize) -> Option<Self> {
-        let held = Self { all: Arc::clone(all), bytes };
-        // What is too much is given back by the drop.
-        (all.fetch_add(bytes, Ordering::Relaxed) + bytes <= most).then_some(held)
+    /// Adds to all that is held, and tells how much that is.
+    pub(super) fn of(all: &Arc<AtomicUsize>, bytes: usize) -> (Self, usize) {
+        let sum = all.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        (Self { all: Arc::clone(all), bytes }, sum)
     }
 }
 
@@ -55,13 +53,13 @@ impl Sealed {
     /// # Errors
     /// When it cannot be encoded, or too much waits already.
     pub(super) fn new(
-        calls: &Calls,
         envelope: &Envelope,
+        room: impl FnOnce(usize) -> Result<Held, BusError>,
         now: Instant,
         wanted: Instant,
     ) -> Result<Self, BusError> {
         let bytes = delivery::encode_command(envelope).map_err(|error| BusError::Broken(error.into()))?;
-        let held = calls.hold(bytes.len())?;
+        let held = room(bytes.len())?;
         let rest = Timestamp::from(SystemTime::now()).until(envelope.deadline);
         Ok(Self { bytes, deadline: now + rest, wanted, _held: held })
     }

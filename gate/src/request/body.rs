@@ -15,6 +15,8 @@ use tokio::sync::OwnedSemaphorePermit;
 /// The most operations of one JSON Patch.
 pub(crate) const MAX_PATCH_OPERATIONS: usize = 1000;
 
+/// The most bytes of a log-in. Nobody who has not logged in takes much of the room that all share.
+const SMALL: usize = 8 * 1024;
 /// How much of a body that is too large is still taken in, so that its client gets to read why it was refused.
 const DRAIN_BYTES: usize = 8 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
@@ -26,6 +28,12 @@ const PATCHES: &[&str] = &["application/merge-patch+json", "application/json-pat
 pub(crate) struct JsonBody {
     pub(crate) document: Document,
     pub(crate) bytes: Bytes,
+    _room: Room,
+}
+
+/// A JSON document of whoever has not said yet who it is: a small one.
+pub(crate) struct SmallBody {
+    pub(crate) document: Document,
     _room: Room,
 }
 
@@ -42,15 +50,17 @@ type Room = OwnedSemaphorePermit;
 impl FromRequest<Arc<Gate>> for JsonBody {
     type Rejection = ApiError;
     async fn from_request(request: Request, gate: &Arc<Gate>) -> Result<Self, ApiError> {
-        let media = media_type(request.headers());
-        let is_json = |media: &str| {
-            media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
-        };
-        if !media.is_some_and(|media| is_json(&media) && !PATCHES.contains(&media.as_str())) {
-            return Err(RequestError::UnsupportedMediaType { accepted: JSON }.into());
-        }
-        let (bytes, room) = read(request, gate).await?;
+        let (bytes, room) = read_json(request, gate, gate.settings.max_body_bytes).await?;
         Ok(Self { document: Document::parse(&bytes)?, bytes, _room: room })
+    }
+}
+
+impl FromRequest<Arc<Gate>> for SmallBody {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, gate: &Arc<Gate>) -> Result<Self, ApiError> {
+        let limit = gate.settings.max_body_bytes.min(SMALL);
+        let (bytes, room) = read_json(request, gate, limit).await?;
+        Ok(Self { document: Document::parse(&bytes)?, _room: room })
     }
 }
 
@@ -61,7 +71,7 @@ impl FromRequest<Arc<Gate>> for PatchBody {
         let Some(kind) = PATCHES.iter().position(|patch| media.as_deref() == Some(patch)) else {
             return Err(RequestError::UnsupportedMediaType { accepted: PATCHES }.into());
         };
-        let (bytes, room) = read(request, gate).await?;
+        let (bytes, room) = read(request, gate, gate.settings.max_body_bytes).await?;
         let document = Document::parse(&bytes)?;
         let patch = if kind == 0 {
             Patch::Merge(document)
@@ -100,8 +110,18 @@ fn take_room(gate: &Gate, bytes: usize) -> Result<Room, ApiError> {
     room.map_err(|_| gate.overloaded().into())
 }
 
-async fn read(request: Request, gate: &Gate) -> Result<(Bytes, Room), ApiError> {
-    let limit = gate.settings.max_body_bytes;
+async fn read_json(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Room), ApiError> {
+    let media = media_type(request.headers());
+    let is_json = |media: &str| {
+        media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+    };
+    if !media.is_some_and(|media| is_json(&media) && !PATCHES.contains(&media.as_str())) {
+        return Err(RequestError::UnsupportedMediaType { accepted: JSON }.into());
+    }
+    read(request, gate, limit).await
+}
+
+async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Room), ApiError> {
     let waits = request.headers().contains_key(header::EXPECT);
     let length = request.headers().get(header::CONTENT_LENGTH);
     let announced = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());

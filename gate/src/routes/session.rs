@@ -6,7 +6,7 @@ use crate::{
     error::{AccessError, ApiError},
     gate::{Gate, unexpected},
     request::{
-        body::JsonBody,
+        body::SmallBody,
         caller::{self, Caller},
         exchange::Exchange,
         fields,
@@ -55,7 +55,7 @@ struct Shown<'a> {
 pub(super) async fn open_session(
     State(gate): State<Arc<Gate>>,
     exchange: Exchange,
-    body: JsonBody,
+    body: SmallBody,
 ) -> Result<Response, ApiError> {
     let Credentials { user, password } = fields::read_object(&body.document)?;
     let seconds = |seconds| AccessError::TooManyAttempts { seconds };

@@ -10,7 +10,7 @@ use crate::{
     store::{Change, Group, Receipt, ReceiptChange, Row, Rows},
 };
 use messages::{
-    Closing, Command, CommandId, Envelope, Handling, Outcome, RecordId, Rejection, Timestamp, Version,
+    Command, CommandId, Envelope, Handling, Outcome, RecordId, Rejection, Timestamp, Version,
     record::{Answer, CreateRecord},
     time::MAX_CLOCK_SKEW,
 };
@@ -89,20 +89,9 @@ impl Asked {
         }
     }
 
-    /// What a stored receipt tells of, where it does not settle this: an operator replays what is dead; what was refused under a key to
-    /// a session that had ended is sent again by one that lives, or closed.
-    fn reopens(&self, receipt: &Receipt, now: Timestamp) -> Option<Rejection> {
-        let Outcome::Rejected(rejection) = &receipt.outcome else { return None };
-        let reopens = match (rejection, &self.envelope.command) {
-            // A late replay leaves it dead, so that there can be another.
-            (Rejection::Dead, _) => self.envelope.handling == Handling::Replay && !self.is_late(now),
-            (Rejection::SessionRevoked, _) if receipt.fingerprint.is_none() => false,
-            (Rejection::SessionRevoked, Command::CloseOperation(command)) => command.closing != Closing::Dead,
-            // What is late is closed for good.
-            (Rejection::SessionRevoked, _) => receipt.fingerprint == self.envelope.fingerprint,
-            _ => false,
-        };
-        reopens.then(|| rejection.clone())
+    /// Whether this receipt, although it is there, does not settle it: an operator replays what is dead.
+    fn replays(&self, receipt: &Receipt) -> bool {
+        self.envelope.handling == Handling::Replay && receipt.outcome == Outcome::Rejected(Rejection::Dead)
     }
 
     /// Whether it settles another command.
@@ -148,19 +137,19 @@ struct Fold<'a> {
     receipts: HashMap<CommandId, Receipt>,
     /// Changed records, and the versions that are stored of them.
     replaced: BTreeMap<RecordId, Option<Version>>,
-    /// Commands that get a receipt, how long it is kept, and what the one tells of that it replaces.
-    written: Vec<(CommandId, Duration, Option<Rejection>)>,
+    /// Commands that get a receipt, how long it is kept, and whether it replaces one that says `dead`.
+    written: Vec<(CommandId, Duration, bool)>,
 }
 
 impl Fold<'_> {
     fn settle(&mut self, asked: &Asked) -> Option<Outcome> {
-        let mut replaces = None;
-        if let Some(receipt) = self.receipts.get(&asked.receipt()) {
-            replaces = asked.reopens(receipt, self.now).filter(|_| self.live(asked).is_ok());
-            if replaces.is_none() {
-                return Some(self.answer_again(asked, receipt));
-            }
+        let found = self.receipts.get(&asked.receipt());
+        // A late replay leaves it dead, so that there can be another.
+        let replays = |receipt: &Receipt| asked.replays(receipt) && !asked.is_late(self.now);
+        if let Some(receipt) = found.filter(|receipt| !replays(receipt)) {
+            return Some(self.answer_again(asked, receipt));
         }
+        let replaces_dead = found.is_some();
         let decision = self.decide(asked)?;
         if let Some(next) = decision.next {
             let before = self.rows.insert(next.id.clone(), next.clone());
@@ -173,7 +162,7 @@ impl Fold<'_> {
             outcome: without_document(decision.outcome.clone()),
             fingerprint: asked.envelope.fingerprint,
         };
-        self.written.push((receipt.command, lifetime, replaces));
+        self.written.push((receipt.command, lifetime, replaces_dead));
         self.receipts.insert(receipt.command, receipt);
         Some(decision.outcome)
     }
@@ -236,13 +225,15 @@ impl Fold<'_> {
     /// session.
     fn answer_again(&self, asked: &Asked, receipt: &Receipt) -> Outcome {
         let live = self.live(asked).is_ok();
+        if live && receipt.outcome == Outcome::Rejected(Rejection::SessionRevoked) {
+            // It was given by another session, and stays refused. That one takes another key.
+            let closes = asked.closes() || asked.envelope.fingerprint.is_none();
+            let rejection = if closes { Rejection::Expired } else { Rejection::IdempotencyKeyReused };
+            return Outcome::Rejected(rejection);
+        }
         let closed = matches!(&receipt.outcome, Outcome::Rejected(rejection) if rejection.is_closed());
         if !asked.closes() && !closed && receipt.fingerprint != asked.envelope.fingerprint {
             return Outcome::Rejected(Rejection::IdempotencyKeyReused);
-        }
-        if live && receipt.outcome == Outcome::Rejected(Rejection::SessionRevoked) {
-            // It was given by another session. This attempt is not executed.
-            return Outcome::Rejected(Rejection::Expired);
         }
         let mut outcome = receipt.outcome.clone();
         if let (Outcome::RecordPatched(written), Command::PatchRecord(command)) =
@@ -262,8 +253,8 @@ impl Fold<'_> {
         let changes = self.replaced.into_iter();
         let changes = changes.filter_map(|(id, replaces)| Some(Change { row: rows.remove(&id)?, replaces }));
         let written = self.written.into_iter();
-        let receipts = written.filter_map(|(id, kept, replaces)| {
-            Some(ReceiptChange { receipt: receipts.remove(&id)?, kept, replaces })
+        let receipts = written.filter_map(|(id, kept, replaces_dead)| {
+            Some(ReceiptChange { receipt: receipts.remove(&id)?, kept, replaces_dead })
         });
         Plan { group: Group { changes: changes.collect(), receipts: receipts.collect() }, outcomes }
     }

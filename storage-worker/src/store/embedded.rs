@@ -86,11 +86,11 @@ impl Store for EmbeddedStore {
             let until = change.row.document.is_none().then(|| now.after(DELETED_FOR));
             puts.push(put_row(bucket, &change.row, until, change.replaces)?);
         }
-        for ReceiptChange { receipt, kept, replaces } in &group.receipts {
+        for ReceiptChange { receipt, kept, replaces_dead } in &group.receipts {
             let until = now.after(*kept);
             let value = value::encode_receipt(receipt, until).map_err(invalid)?;
             let key = Key::receipt(bucket, receipt.command);
-            let replaces = replaces.as_ref().map(value::version_of_rejected);
+            let replaces = replaces_dead.then_some(value::DEAD_RECEIPT);
             puts.push(Put { key, value, until: Some(until), replaces });
         }
         self.writer.write(Work { puts, rule: Rule::AllOrNothing }).await

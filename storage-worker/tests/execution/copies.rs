@@ -1,7 +1,10 @@
 //! A command comes again: redelivered, sent again by its gate, or by its client. It has one effect and one answer.
 
-use crate::fixture::{Fixture, ask, close, close_as, envelope, id, late};
-use messages::{Closing, Command, CommandId, Envelope, Fingerprint, Handling, Outcome, Rejection};
+use crate::fixture::{Fixture, ask, close, close_as, envelope, id, late, replace};
+use messages::{
+    Closing, CollectionName, Command, CommandId, Envelope, Fingerprint, Handling, Outcome, Principal,
+    Rejection, Role, SessionClaim, Standing, principal::User,
+};
 use std::sync::Arc;
 use storage_worker::store::Store;
 
@@ -179,4 +182,32 @@ impl Fixture {
         let outcome = self.run(&envelope(Command::ReadRecord(read))).await;
         !matches!(outcome, Outcome::Rejected(Rejection::CollectionNotFound { .. }))
     }
+}
+
+pub(crate) async fn what_was_refused_to_an_ended_session_takes_another_key(store: Arc<dyn Store>) {
+    let fixture = Fixture::new(store).await;
+    // No other account has the name of this collection.
+    let name = fixture.collection.as_str();
+    let ended = r#"{"sessions":{"revoked":{"ended":2000000000000000}}}"#;
+    let account = replace(&CollectionName::users(), name, ended);
+    let Outcome::RecordCreated(account) = fixture.run(&account).await else { panic!("no account") };
+    let by = |session: &str, key: u8, envelope: &Envelope| {
+        let standing = Standing { created: account.created, epoch: 0 };
+        let session = Some(SessionClaim { id: session.to_owned(), standing });
+        let (name, roles) = (name.parse().unwrap(), vec![Role::Admin]);
+        let principal = Principal::User(User { name, roles, groups: Vec::new(), session });
+        Envelope { principal, fingerprint: Some(Fingerprint::from_bytes([key; 16])), ..envelope.clone() }
+    };
+    let put = fixture.replace("a", "1");
+    let key_used = Outcome::Rejected(Rejection::IdempotencyKeyReused);
+    for _ in 0..2 {
+        let refused = fixture.run(&by("ended", 1, &put)).await;
+        assert_eq!(refused, Outcome::Rejected(Rejection::SessionRevoked));
+        assert_eq!(fixture.run(&by("live", 1, &put)).await, key_used);
+    }
+    assert_eq!(fixture.run(&close(&put)).await, Outcome::Rejected(Rejection::Expired));
+    assert_eq!(fixture.run(&by("live", 1, &put)).await, key_used);
+    assert_eq!(fixture.read("a").await, None);
+    let done = fixture.run(&by("live", 2, &fixture.replace("a", "1"))).await;
+    assert!(matches!(done, Outcome::RecordCreated(_)), "{done:?}");
 }

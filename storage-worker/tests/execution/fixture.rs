@@ -111,7 +111,7 @@ pub(crate) fn late(mut envelope: Envelope) -> Envelope {
     envelope
 }
 
-fn replace(collection: &CollectionName, record: &str, text: &str) -> Envelope {
+pub(crate) fn replace(collection: &CollectionName, record: &str, text: &str) -> Envelope {
     envelope(Command::ReplaceRecord(ReplaceRecord {
         collection: collection.clone(),
         record: id(record),

@@ -48,6 +48,7 @@ promises! {
         a_replay_carries_out_what_is_dead_once
         a_command_refused_for_its_collection_stays_refused
         a_key_used_for_another_request_is_refused
+        what_was_refused_to_an_ended_session_takes_another_key
     }
     writers {
         two_workers_on_one_bucket_lose_nothing

@@ -66,7 +66,7 @@ promises! {
         every_outcome_comes_back_from_its_receipt
         a_receipt_ends_with_its_time
         records_and_receipts_are_loaded_together
-        a_receipt_that_says_dead_or_revoked_can_be_replaced_once
+        a_receipt_that_says_dead_can_be_replaced_once
         the_clock_of_the_store_is_the_clock
     }
     deletions {

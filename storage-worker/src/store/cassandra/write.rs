@@ -2,7 +2,7 @@
 
 use super::statements::Statements;
 use crate::store::{BucketId, Change, DELETED_FOR, Group, ReceiptChange, Row, StoreError};
-use messages::{Document, Outcome};
+use messages::{Document, Outcome, Rejection};
 use scylla::{
     serialize::{
         SerializationError,
@@ -22,6 +22,7 @@ const MAX_BYTES: usize = 12 << 20;
 /// What a bound statement takes besides its texts.
 const STATEMENT_BYTES: usize = 512;
 /// What a receipt says that a replay may replace.
+const DEAD: Outcome = Outcome::Rejected(Rejection::Dead);
 /// The longest time to live that Cassandra takes: 20 years, in seconds.
 const MAX_TTL: u64 = 20 * 365 * 24 * 3600;
 
@@ -107,13 +108,12 @@ impl<'a> Bound<'a> {
         change: &'a ReceiptChange,
         command: &'a str,
     ) -> Result<(), StoreError> {
-        let ReceiptChange { receipt, kept, replaces } = change;
-        let stored = |outcome: &Outcome| serde_json::to_string(outcome).map_err(invalid);
-        let replaces = replaces.clone().map(Outcome::Rejected).as_ref().map(stored).transpose()?;
-        let outcome = stored(&receipt.outcome)?;
+        let ReceiptChange { receipt, kept, replaces_dead } = change;
+        let replaces = replaces_dead.then(|| serde_json::to_string(&DEAD)).transpose().map_err(invalid)?;
+        let outcome = serde_json::to_string(&receipt.outcome).map_err(invalid)?;
         let fingerprint = receipt.fingerprint.as_ref().map(|fingerprint| &fingerprint.as_bytes()[..]);
         // Where there was none, none is left out: a null would be stored, as a tombstone that every read meets.
-        let left_out = fingerprint.is_none() && replaces.is_none();
+        let left_out = fingerprint.is_none() && !replaces_dead;
         let fingerprint = if left_out { MaybeUnset::Unset } else { MaybeUnset::Set(fingerprint) };
         let bytes = outcome.len();
         let record = receipt.record.as_str();

@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-/// What stands for a version in the head of a receipt: one that may be replaced, or any other.
-const DEAD_RECEIPT: i64 = 1;
-const REVOKED_RECEIPT: i64 = 2;
+/// What stands for a version in the head of a receipt: one that says `dead`, or any other.
+pub(super) const DEAD_RECEIPT: i64 = 1;
 const RECEIPT: i64 = 0;
 const HEAD_BYTES: usize = 17;
 const LENGTH_BYTES: usize = 4;
@@ -127,20 +126,9 @@ pub(super) fn decode_row(key: &[u8], value: &[u8]) -> Result<Row, UnreadableValu
     })
 }
 
-/// In the head of a receipt that tells of this.
-pub(super) fn version_of_rejected(rejection: &Rejection) -> i64 {
-    match rejection {
-        Rejection::Dead => DEAD_RECEIPT,
-        Rejection::SessionRevoked => REVOKED_RECEIPT,
-        _ => RECEIPT,
-    }
-}
-
 pub(super) fn encode_receipt(receipt: &Receipt, until: Timestamp) -> Result<Vec<u8>, serde_json::Error> {
-    let version = match &receipt.outcome {
-        Outcome::Rejected(rejection) => version_of_rejected(rejection),
-        _ => RECEIPT,
-    };
+    let dead = receipt.outcome == Outcome::Rejected(Rejection::Dead);
+    let version = if dead { DEAD_RECEIPT } else { RECEIPT };
     let mut value = Head { state: State::Receipt, version, until: until.as_micros() }.write();
     let stored = StoredReceipt {
         record: receipt.record.clone(),
