@@ -46,7 +46,7 @@ pub(crate) const ALL: [Mutant; 11] = [
     // then show, is rarer.)
     mutant("receipts-ignored", "worker-frozen", Checker::Retries),
     // An operation is said to be closed, and nothing is written.
-    mutant("closing-ignored", "worker-frozen", Checker::Receipts),
+    mutant("closing-ignored", "cassandra-majority-frozen", Checker::Receipts),
     // The answer is no, and nothing is written.
     mutant("rejection-without-receipt", "nothing", Checker::Receipts),
     // The driver sends a conditional batch again.

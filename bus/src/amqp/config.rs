@@ -22,7 +22,8 @@ pub struct AmqpConfig {
 pub struct InvalidAmqpConfig(String);
 
 impl AmqpConfig {
-    /// Brokers of one cluster by their URIs (`amqp://user:password@host:port/vhost`), tried in turn. The name
+    /// Brokers of one cluster by their URIs (`amqp://user:password@host:port/vhost`), tried in turn. One may ask for other heartbeats than
+    /// three seconds (`?heartbeat=10`). The name
     /// stands in the names of connections and of reply queues; it need not be unique.
     ///
     /// # Errors
@@ -85,7 +86,7 @@ fn host(uri: &str) -> Result<AMQPUri, InvalidAmqpConfig> {
     })?;
     match host.scheme {
         AMQPScheme::AMQP => {
-            host.query.heartbeat = Some(HEARTBEAT);
+            host.query.heartbeat.get_or_insert(HEARTBEAT);
             Ok(host)
         }
         AMQPScheme::AMQPS => Err(InvalidAmqpConfig(format!(

@@ -282,7 +282,8 @@ async fn a_consumer_that_came_too_late_keeps_nothing() {
     const LETTERS: usize = 20;
     let vhost = Vhost::create().await;
     let (proxy, slow) = cuttable(&vhost).await;
-    let worker = connect(&slow, "worker").await;
+    // Each has its turn there, and they would take most of it.
+    let worker = connect(&format!("{slow}?heartbeat=10"), "worker").await;
     // An answer takes 2.6 seconds, and it takes two: that there is a consumer now is heard by a worker that has given it up.
     proxy.delay(Duration::from_millis(1300));
     let mut consumer = within(consume(&*worker, "worker", &[Lane::Dead], 1)).await;
