@@ -152,7 +152,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
         let (reports, reported) = mpsc::unbounded_channel();
         let began = Instant::now();
         // What another call may have sent is not refused.
-        let room = |bytes| calls.hold(bytes, !seat.pending().is_certain());
+        let room = |bytes| calls.room(bytes, !seat.pending().is_certain());
         let command = Arc::new(Sealed::new(envelope, room, began, began + wanted)?);
         let route = Route::of(envelope);
         let (last_error, patience, next_chance) = (None, Duration::ZERO, None);

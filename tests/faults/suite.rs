@@ -156,12 +156,12 @@ impl Suite {
     fn run(&mut self, name: &'static str, faults: &[Fault]) -> Result<(), Failed> {
         let began = Instant::now();
         let (seed, round) = (self.seed.unwrap_or(USUAL_SEED), self.round + self.report.times(name));
-        let failure = match self.measure(name, faults, seed) {
+        let failure = match self.measure(name, faults, Dice::of(seed, name, round)) {
             Err(error) => format!("{error:#}"),
             Ok(measured) => {
                 eprintln!("{} ({:.0} s, seed {seed})", measured.row(), began.elapsed().as_secs_f32());
                 self.report.add(&measured)?;
-                match self.describe(name, &measured.violations) {
+                match self.describe(name, seed, &measured.violations) {
                     None => return Ok(()),
                     Some(failure) => failure,
                 }
@@ -182,7 +182,8 @@ impl Suite {
     fn catch(&mut self, mutant: &Mutant) -> Result<(), Failed> {
         self.deployed()?.restart_with(Some(&mutant.failpoints()));
         let seed = self.seed.unwrap_or(mutant.seed);
-        let caught = self.measure(mutant.fault, &mutant.faults(), seed);
+        let dice = Dice::of(seed, mutant.fault, self.round);
+        let caught = self.measure(mutant.fault, &mutant.faults(), dice);
         let violations = match caught {
             Ok(measured) => measured.violations,
             Err(error) => {
@@ -210,12 +211,11 @@ impl Suite {
         Ok(self.report.add_mutant(row)?)
     }
 
-    fn measure(&mut self, name: &'static str, faults: &[Fault], seed: u64) -> Result<Measured> {
+    fn measure(&mut self, name: &'static str, faults: &[Fault], dice: Dice) -> Result<Measured> {
         self.epochs += 1;
         self.deployed()?;
         let measured = catch_unwind(AssertUnwindSafe(|| {
             let deployment = self.deployment.as_mut().context("a deployment")?;
-            let dice = Dice::of(seed, name, self.round + self.report.times(name));
             let collection = format!("epoch-{}", self.epochs);
             let (runtime, clients, pace, changes) = (&self.runtime, self.clients, self.pace, self.changes);
             Epoch { deployment, runtime, dice, name: collection, clients, pace, changes }.run(name, faults)
@@ -235,16 +235,13 @@ impl Suite {
     }
 
     /// Writes down everything about violations, and shows the first.
-    fn describe(&self, fault: &str, violations: &[Violation]) -> Option<String> {
+    fn describe(&self, fault: &str, seed: u64, violations: &[Violation]) -> Option<String> {
         if violations.is_empty() {
             return None;
         }
         let texts: Vec<&str> = violations.iter().map(|violation| violation.text.as_str()).collect();
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
-            "{fault}-{}-{}.txt",
-            self.seed.unwrap_or(USUAL_SEED),
-            self.epochs
-        ));
+        let path =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{fault}-{seed}-{}.txt", self.epochs));
         let kept = keep(&path, &texts.join("\n\n"));
         let shown = texts[..texts.len().min(SHOWN)].join("\n");
         Some(format!("{} violations, {kept}:\n{shown}", texts.len()))

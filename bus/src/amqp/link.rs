@@ -118,9 +118,7 @@ impl Link {
         listen(&consuming, sender.clone(), &lost);
         // A broker that is recovering holds declarations back. Queues that exist can be used all the same.
         let within = if generation == 1 { DECLARING } else { DECLARING_AGAIN };
-        let declared = timeout(within, declare(&publishing)).await;
-        let is_declared = declared.is_ok();
-        declared.unwrap_or(Ok(()))?;
+        let declared = timeout(within, declare(&publishing)).await.ok().transpose()?;
         let channel =
             timeout(GREETING, consuming.create_channel()).await.map_err(|_| LinkError::Silent)??;
         let heard = Heard::default();
@@ -139,7 +137,7 @@ impl Link {
         let reply_queue = OnceCell::new();
         let link = Self { generation, lost, heard, publishing, consuming, name, calls, reply_queue };
         let link = Arc::new(link);
-        if !is_declared {
+        if declared.is_none() {
             tracing::warn!(
                 "not all queues were declared within {within:?}; the others are declared meanwhile"
             );

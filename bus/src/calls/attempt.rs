@@ -2,14 +2,11 @@
 
 use crate::{BusError, Queue, batch::Part};
 use messages::{Envelope, Timestamp, delivery};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::SystemTime,
+use std::{sync::Arc, time::SystemTime};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
 };
-use tokio::{sync::mpsc, time::Instant};
 
 /// What became of an attempt: the broker has the command, or why not.
 pub(crate) type Report = Result<(), BusError>;
@@ -23,28 +20,7 @@ pub(crate) struct Sealed {
     pub(crate) deadline: Instant,
     /// Nobody waits for it to be sent, or for its outcome, after this.
     pub(crate) wanted: Instant,
-    _held: Held,
-}
-
-/// A part of the bytes that may wait, given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Held {
-    all: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Held {
-    /// Adds to all that is held, and tells how much that is.
-    pub(super) fn of(all: &Arc<AtomicUsize>, bytes: usize) -> (Self, usize) {
-        let sum = all.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        (Self { all: Arc::clone(all), bytes }, sum)
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Sealed {
@@ -54,14 +30,14 @@ impl Sealed {
     /// When it cannot be encoded, or too much waits already.
     pub(super) fn new(
         envelope: &Envelope,
-        room: impl FnOnce(usize) -> Result<Held, BusError>,
+        room: impl FnOnce(usize) -> Result<Option<OwnedSemaphorePermit>, BusError>,
         now: Instant,
         wanted: Instant,
     ) -> Result<Self, BusError> {
         let bytes = delivery::encode_command(envelope).map_err(|error| BusError::Broken(error.into()))?;
-        let held = room(bytes.len())?;
+        let room = room(bytes.len())?;
         let rest = Timestamp::from(SystemTime::now()).until(envelope.deadline);
-        Ok(Self { bytes, deadline: now + rest, wanted, _held: held })
+        Ok(Self { bytes, deadline: now + rest, wanted, _room: room })
     }
 }
 

@@ -1,7 +1,6 @@
 //! Which call waits for which reply.
 
 use super::{
-    attempt::Held,
     attendance::Attendance,
     clock::{Clock, Comparison},
     pace::{Latency, Pace},
@@ -16,15 +15,18 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 
 /// The most bytes of commands that wait, to be sent or for their replies.
-const MOST_HELD: usize = 64 << 20;
+const ROOM: usize = 64 << 20;
 
 /// All calls that wait for a reply.
 #[derive(Debug)]
 pub(crate) struct Calls {
-    held: Arc<AtomicUsize>,
+    room: Arc<Semaphore>,
     pending: Mutex<HashMap<CommandId, Arc<Pending>>>,
     observed: Mutex<Observed>,
     clock: watch::Sender<Clock>,
@@ -43,8 +45,8 @@ struct Observed {
 impl Default for Calls {
     fn default() -> Self {
         let clock = watch::Sender::new(Clock::Unknown);
-        let (held, pending) = (Arc::default(), Mutex::default());
-        Self { held, pending, observed: Mutex::default(), clock, attendance: Mutex::default() }
+        let (room, pending) = (Arc::new(Semaphore::new(ROOM)), Mutex::default());
+        Self { room, pending, observed: Mutex::default(), clock, attendance: Mutex::default() }
     }
 }
 
@@ -90,13 +92,18 @@ impl Calls {
         })
     }
 
-    /// Makes room for the bytes of one more command, if there is some, or in any case.
-    pub(super) fn hold(&self, bytes: usize, in_any_case: bool) -> Result<Held, BusError> {
-        let (held, sum) = Held::of(&self.held, bytes);
-        if sum <= MOST_HELD || in_any_case {
-            return Ok(held);
+    /// Room for the bytes of one more command; one that must be let in goes without, where there is none.
+    pub(super) fn room(
+        &self,
+        bytes: usize,
+        is_let_in: bool,
+    ) -> Result<Option<OwnedSemaphorePermit>, BusError> {
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        match Arc::clone(&self.room).try_acquire_many_owned(permits) {
+            Ok(room) => Ok(Some(room)),
+            Err(_) if is_let_in => Ok(None),
+            Err(_) => Err(BusError::Refused(format!("commands of {} MiB wait already", ROOM >> 20))),
         }
-        Err(BusError::Refused(format!("commands of {} MiB wait already", MOST_HELD >> 20)))
     }
 
     /// Hands a reply to whoever waits for it; a second one to the same command finds nobody.
