@@ -25,7 +25,7 @@ const LAST_REQUESTS: Duration = Duration::from_millis(100);
 const MAX_STREAMS: u32 = 256;
 /// The most bytes that are read of a connection before anybody asks for them, and so the longest head of a request: for each of
 /// a thousand connections.
-const MAX_BUFFER: usize = 64 << 10;
+const MAX_BUFFER: usize = 32 << 10;
 
 /// Listens at an address; port 0 takes a free one.
 ///

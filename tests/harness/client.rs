@@ -113,6 +113,11 @@ impl Call {
         self.header("idempotency-key", key)
     }
 
+    /// With this patience instead of the usual one.
+    pub(crate) fn within(self, patience: Duration) -> Self {
+        Self { request: self.request.timeout(patience), ..self }
+    }
+
     /// Sends it; the connection may fail.
     pub(crate) async fn attempt(self) -> reqwest::Result<Answer> {
         let response = self.request.send().await?;

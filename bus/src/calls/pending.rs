@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// The most bytes of commands that wait, to be sent or for their replies.
-const ROOM: usize = 64 << 20;
+const ROOM: usize = 32 << 20;
 
 /// All calls that wait for a reply.
 #[derive(Debug)]

@@ -19,7 +19,6 @@ pub(crate) const MAX_PATCH_OPERATIONS: usize = 1000;
 const SMALL: usize = 8 * 1024;
 /// How much of a body that is too large is still taken in, so that its client gets to read why it was refused.
 const DRAIN_BYTES: usize = 8 * 1024 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 const JSON: &[&str] = &["application/json"];
 const PATCHES: &[&str] = &["application/merge-patch+json", "application/json-patch+json"];
@@ -128,7 +127,7 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
     let mut stream = request.into_body().into_data_stream();
     if announced.is_some_and(|length| length > limit) {
         if !waits {
-            drain(stream).await;
+            drain(stream, gate.settings.body_timeout).await;
         }
         return Err(RequestError::BodyTooLarge { limit }.into());
     }
@@ -137,7 +136,7 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
         Ok(room) => room,
         Err(error) => {
             if !waits {
-                drain(stream).await;
+                drain(stream, gate.settings.body_timeout).await;
             }
             return Err(error);
         }
@@ -160,7 +159,7 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
         Ok(Err(error @ ApiError::Request(RequestError::BodyBrokeOff))) => Err(error),
         Ok(Err(error)) => {
             drop(room);
-            drain(stream).await;
+            drain(stream, gate.settings.body_timeout).await;
             Err(error)
         }
         Err(_) => Err(RequestError::BodyTimedOut.into()),
@@ -168,7 +167,7 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
 }
 
 /// Throws away what still comes, within limits.
-async fn drain(mut stream: axum::body::BodyDataStream) {
+async fn drain(mut stream: axum::body::BodyDataStream, time: Duration) {
     let rest = async {
         let mut seen = 0;
         while let Some(Ok(chunk)) = stream.next().await {
@@ -179,7 +178,7 @@ async fn drain(mut stream: axum::body::BodyDataStream) {
         }
     };
     // Whoever is slower than that may find the connection closed.
-    let _ = tokio::time::timeout(DRAIN_TIME, rest).await;
+    let _ = tokio::time::timeout(time, rest).await;
 }
 
 #[cfg(test)]
