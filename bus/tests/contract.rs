@@ -77,6 +77,7 @@ contract! {
     deaths::what_comes_back_for_ever_dies
     deaths::what_a_worker_gives_up_dies_with_the_reason
     deaths::a_deferred_command_dies_of_its_deadline
+    deaths::a_change_that_no_worker_takes_dies_in_the_end
     shards::a_write_shard_is_served_by_one_worker_at_a_time
     shards::a_deferred_shard_is_served_by_one_worker_at_a_time
     shards::reads_go_to_all_workers

@@ -13,8 +13,8 @@ use crate::{
 };
 use bus::{Bus, BusError, Deferral};
 use messages::{
-    Command, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply, Timestamp,
-    operation::ReadOperation,
+    CollectionName, Command, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply,
+    Timestamp, operation::ReadOperation, record::ReadRecord,
 };
 use process::Stopper;
 use std::{
@@ -95,18 +95,32 @@ impl Gate {
         command: Command,
     ) -> Result<Outcome, ApiError> {
         let told = self.send(&caller.exchange, caller.principal(), identity, command).await;
-        self.unless_revoked(caller, told).await
+        self.unless_revoked(caller, identity, told).await
     }
 
-    /// The worker knows of revocations that the session store has forgotten.
-    async fn unless_revoked<T>(&self, caller: &Caller, told: Result<T, ApiError>) -> Result<T, ApiError> {
-        match told {
-            Err(ApiError::Rejected(Rejection::SessionRevoked)) => {
-                self.sessions.end(&caller.session.user.name, &caller.session.id).await;
-                Err(AccessError::Unauthenticated.into())
-            }
-            told => told,
+    /// The worker knows of revocations that the session store has forgotten. What it says of a command with a key may be about
+    /// another session of the account that has sent the same: then this one is asked after by itself.
+    async fn unless_revoked<T>(
+        &self,
+        caller: &Caller,
+        identity: Identity,
+        told: Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        if !matches!(told, Err(ApiError::Rejected(Rejection::SessionRevoked))) {
+            return told;
         }
+        if identity.fingerprint.is_some() {
+            let name = &caller.session.user.name;
+            let command = ReadRecord { collection: CollectionName::users(), record: name.record_id() };
+            let command = Command::ReadRecord(command);
+            match self.send(&caller.exchange, caller.principal(), Identity::mint(), command).await {
+                Ok(_) => return Err(Rejection::IdempotencyKeyReused.into()),
+                Err(ApiError::Rejected(Rejection::SessionRevoked)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.sessions.end(&caller.session.user.name, &caller.session.id).await;
+        Err(AccessError::Unauthenticated.into())
     }
 
     /// Reads for a caller: like [`Gate::carry_out`] for what has no effect.
@@ -146,7 +160,7 @@ impl Gate {
                 self.in_doubt(&caller.exchange, error, operation.as_ref()).await.map(Change::Done)
             }
         };
-        self.unless_revoked(caller, told).await
+        self.unless_revoked(caller, identity, told).await
     }
 
     /// Sends a command on behalf of somebody in particular.

@@ -17,6 +17,7 @@ pub(crate) use services::Services;
 use std::{
     fs,
     net::SocketAddr,
+    os::unix::process::CommandExt,
     process::Command,
     sync::{
         Arc, Mutex, PoisonError,
@@ -36,6 +37,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 pub(crate) const GATES: usize = 2;
 pub(crate) const WORKERS: usize = 2;
+/// The Unix group of the first gate, by which a firewall knows its packets; the others follow.
+const FIRST_GROUP: u32 = 61_000;
 const PASSWORD_FILE: &str = "admin-password";
 const KEYS_FILE: &str = "signing-keys";
 const SIGNING_KEYS: &str = "a key of the fault suite, as long as it must be\n";
@@ -278,7 +281,8 @@ fn worker(stage: &Stage, wires: &Wires, disk: &Disk, number: usize, armed: Armed
             ("RUST_LOG", "warn,storage_worker=info".to_owned()),
         ],
     );
-    Server::launch(stage, &name, Ready::Line("\"consuming\""), launch("storage-worker", variables, armed))
+    let launch = move || command("storage-worker", &variables, &armed);
+    Server::launch(stage, &name, Ready::Line("\"consuming\""), launch)
 }
 
 fn gate(
@@ -301,7 +305,16 @@ fn gate(
             ("RUST_LOG", "warn".to_owned()),
         ],
     );
-    Server::launch(stage, &name, Ready::Readyz(address), launch("gate", variables, armed))
+    let launch = move || {
+        let mut command = command("gate", &variables, &armed);
+        command.gid(group_of_gate(number));
+        command
+    };
+    Server::launch(stage, &name, Ready::Readyz(address), launch)
+}
+
+pub(crate) fn group_of_gate(gate: usize) -> u32 {
+    FIRST_GROUP + u32::try_from(gate).unwrap()
 }
 
 fn variables<const N: usize>(disk: &Disk, variables: [(&str, String); N]) -> Extra {
@@ -309,17 +322,11 @@ fn variables<const N: usize>(disk: &Disk, variables: [(&str, String); N]) -> Ext
     variables.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn launch(
-    program: &'static str,
-    variables: Extra,
-    armed: Armed,
-) -> impl Fn() -> Command + Send + Sync + 'static {
-    move || {
-        let mut command = binary(program);
-        let armed = armed.lock().unwrap_or_else(PoisonError::into_inner);
-        command.envs(variables.iter().chain(armed.iter()).map(|(name, value)| (name, value)));
-        command
-    }
+fn command(program: &str, variables: &Extra, armed: &Armed) -> Command {
+    let mut command = binary(program);
+    let armed = armed.lock().unwrap_or_else(PoisonError::into_inner);
+    command.envs(variables.iter().chain(armed.iter()).map(|(name, value)| (name, value)));
+    command
 }
 
 /// Lets a fault last.

@@ -17,7 +17,7 @@ pub(crate) struct Mutant {
     /// How often the fault is done: one that shows in what is under way just then may meet nothing.
     times: usize,
     /// Failpoints that it needs besides its own.
-    besides: &'static str,
+    pub(crate) besides: &'static str,
 }
 
 const fn mutant(name: &'static str, fault: &'static str, checker: Checker) -> Mutant {

@@ -178,26 +178,17 @@ impl Suite {
         Err(format!("{failure}\n{tails}").into())
     }
 
-    /// A mutant breaks a promise, and a checker says so.
+    /// A mutant breaks a promise, and a checker says so; what it needs besides breaks none.
     fn catch(&mut self, mutant: &Mutant) -> Result<(), Failed> {
-        self.deployed()?.restart_with(Some(&mutant.failpoints()));
+        let Mutant { name, fault, checker, besides, .. } = mutant;
         let seed = self.seed.unwrap_or(mutant.seed);
-        let dice = Dice::of(seed, mutant.fault, self.round);
-        let caught = self.measure(mutant.fault, &mutant.faults(), dice);
-        let violations = match caught {
-            Ok(measured) => measured.violations,
-            Err(error) => {
-                // No checker has judged it. It may be worse than wrong: the next one starts afresh.
-                self.deployment = None;
-                return Err(
-                    format!("{} was not judged under {}: {error:#}", mutant.name, mutant.fault).into()
-                );
+        if !besides.is_empty() {
+            let violations = self.violations_with(besides, mutant, seed)?;
+            if !violations.is_empty() {
+                return Err(format!("{besides} alone breaks promises under {fault}: {violations:?}").into());
             }
-        };
-        if let Some(deployment) = &mut self.deployment {
-            deployment.restart_with(None);
         }
-        let Mutant { name, fault, checker, .. } = mutant;
+        let violations = self.violations_with(&mutant.failpoints(), mutant, seed)?;
         let proofs = violations.iter().filter(|one| one.checker == *checker && one.kind != Kind::Late);
         let proofs: Vec<&Violation> = proofs.collect();
         let Some(first) = proofs.first() else {
@@ -209,6 +200,29 @@ impl Suite {
         let row = format!("| {name} | {fault} | {seed} | {checker:?} | {count} of {all}: {first} |");
         eprintln!("{row}");
         Ok(self.report.add_mutant(row)?)
+    }
+
+    fn violations_with(
+        &mut self,
+        failpoints: &str,
+        mutant: &Mutant,
+        seed: u64,
+    ) -> Result<Vec<Violation>, Failed> {
+        self.deployed()?.restart_with(Some(failpoints));
+        let dice = Dice::of(seed, mutant.fault, self.round);
+        match self.measure(mutant.fault, &mutant.faults(), dice) {
+            Ok(measured) => {
+                if let Some(deployment) = &mut self.deployment {
+                    deployment.restart_with(None);
+                }
+                Ok(measured.violations)
+            }
+            Err(error) => {
+                // No checker has judged it. It may be worse than wrong: the next one starts afresh.
+                self.deployment = None;
+                Err(format!("{failpoints} was not judged under {}: {error:#}", mutant.fault).into())
+            }
+        }
     }
 
     fn measure(&mut self, name: &'static str, faults: &[Fault], dice: Dice) -> Result<Measured> {

@@ -11,7 +11,7 @@ faults! {
     a_second_process_on_the_same_directory_is_refused
 }
 
-const QUICKLY: Duration = Duration::from_secs(5);
+const QUICKLY: Duration = Duration::from_secs(30);
 
 async fn killed_under_load_it_loses_nothing_acknowledged(stage: Stage) {
     let mut embedded = Embedded::start(&stage);

@@ -13,9 +13,11 @@ faults! {
     without_the_session_store_nobody_gets_in
 }
 
-/// The deadline of a command, and a second.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(11);
-const NOTICED_WITHIN: Duration = Duration::from_secs(30);
+/// The deadline of a command, and a second; and what a busy machine may take besides.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(16);
+/// Long before a deadline: nobody waits for a session store that does not answer.
+const AT_ONCE: Duration = Duration::from_secs(6);
+const NOTICED_WITHIN: Duration = Duration::from_mins(2);
 /// As many as a gate takes at once, and the most memory it may have then, in bytes. The stack gives it 512 MB.
 const LARGE: usize = 1000;
 const MEMORY: u64 = 400 << 20;
@@ -133,6 +135,6 @@ async fn assert_locked_out(client: &Client, records: &str) {
         let sent = Instant::now();
         let answer = call.await.problem(503, "sessions-unavailable", "not_executed");
         assert!(answer.expect_header("retry-after").parse::<u64>().unwrap() > 0);
-        assert!(sent.elapsed() < Duration::from_secs(2), "took {:?}: {}", sent.elapsed(), answer.told());
+        assert!(sent.elapsed() < AT_ONCE, "took {:?}: {}", sent.elapsed(), answer.told());
     }
 }

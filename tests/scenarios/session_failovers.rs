@@ -273,7 +273,7 @@ async fn without_replicas_nobody_gets_in_and_with_them_everybody_again(stage: St
         ] {
             let sent = Instant::now();
             call.await.problem(503, "sessions-unavailable", "not_executed");
-            assert!(sent.elapsed() < Duration::from_secs(2), "took {:?}", sent.elapsed());
+            assert!(sent.elapsed() < Duration::from_secs(6), "took {:?}", sent.elapsed());
         }
         let credentials = json!({"user": ann.name, "password": ann.password});
         let stranger = service.stranger_at(gate);

@@ -1,5 +1,5 @@
 //! Two database nodes, each with a copy of everything: what goes on with one of them, what waits, and how a third one
-//! comes.
+//! comes, and a fourth.
 
 use crate::harness::{Answer, Client, Cluster, Ground, Load, Manner, Service, Stage, binary};
 use serde_json::{Value, json};
@@ -10,12 +10,12 @@ use std::{
 };
 use testbed::Cassandra;
 
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_mins(4);
 const INTERVAL: Duration = Duration::from_millis(50);
 
 faults! {
     with_one_of_two_nodes_reads_go_on_marked_and_writes_wait
-    one_copy_is_enough_for_creates_where_the_operator_says_so_and_a_third_node_joins
+    one_copy_is_enough_for_creates_where_the_operator_says_so_and_more_nodes_join
 }
 
 async fn with_one_of_two_nodes_reads_go_on_marked_and_writes_wait(stage: Stage) {
@@ -93,7 +93,7 @@ async fn write_until_done(admin: Client, path: String) -> (Answer, i64) {
     }
 }
 
-async fn one_copy_is_enough_for_creates_where_the_operator_says_so_and_a_third_node_joins(stage: Stage) {
+async fn one_copy_is_enough_for_creates_where_the_operator_says_so_and_more_nodes_join(stage: Stage) {
     let mut nodes = Cassandra::start_cluster(stage.path(), 2).unwrap();
     let cluster = Cluster::start_with(&stage, ground(&nodes), &[("ACKNOWLEDGE_WRITES_AT", "one")]);
     let service = cluster.service().await;
@@ -119,7 +119,7 @@ async fn one_copy_is_enough_for_creates_where_the_operator_says_so_and_a_third_n
     grow(&cluster, &service, &mut nodes).await;
 }
 
-/// From two copies to three, while clients write.
+/// From two copies to three, and to four, while clients write.
 async fn grow(cluster: &Cluster, service: &Service, nodes: &mut Vec<Cassandra>) {
     let mut load = Load::start(service, Manner::Persistent).await;
     load.progress(50).await;
@@ -137,11 +137,19 @@ async fn grow(cluster: &Cluster, service: &Service, nodes: &mut Vec<Cassandra>) 
     load.progress(50).await;
     let worker = cluster.admin_addresses[0];
     until_tolerance(worker, "3 replicas tolerate 1 failed node").await;
+    let fourth = nodes[1].join().unwrap();
+    nodes.push(fourth);
+    load.progress(50).await;
+    let raised = replicate(&cluster.ground, &[]);
+    let told = String::from_utf8_lossy(&raised.stdout).into_owned();
+    assert!(raised.status.success() && told.contains("now has 4 copies"), "{raised:?}");
+    repair(nodes, &cluster.ground.keyspace);
+    until_tolerance(worker, "4 replicas tolerate 1 failed node").await;
     nodes[0].kill();
     load.progress(200).await;
     let report = load.stop().await;
     report.assert_agrees(&service.admin_at(1)).await;
-    assert!(report.entries().count() > 350);
+    assert!(report.entries().count() > 400);
     let full = replicate(&cluster.ground, &["--repaired"]);
     let told = String::from_utf8_lossy(&full.stderr).into_owned();
     assert!(!full.status.success() && told.contains("add a node"), "{told}");

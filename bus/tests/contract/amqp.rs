@@ -5,16 +5,13 @@ use crate::{
     ground::{Vhost, blocking, connect, consume, down, next, up, within},
 };
 use bus::{AmqpBus, AmqpConfig, Bus, BusError, ConsumeOptions, Lane, Queue};
+use futures_util::FutureExt;
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
     options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::FieldTable,
 };
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use testbed::Proxy;
 use tokio::{io::AsyncReadExt, time::timeout};
 
@@ -49,7 +46,7 @@ async fn a_read_whose_queue_is_missing_is_answered_by_a_sibling() {
     channel.queue_delete(queue.to_string().into(), QueueDeleteOptions::default()).await.unwrap();
     let mut calling = call(&gate, envelope.clone());
     while waiting_in(&channel, Queue { shard: 0, ..queue }).await == 0 {
-        assert!(futures_util::FutureExt::now_or_never(&mut calling).is_none(), "the call ended");
+        assert!((&mut calling).now_or_never().is_none(), "the call ended");
     }
     let mut consumer = consume(&*worker, "worker", &[Lane::Read], 10).await;
     answer(next(&mut consumer).await).await;
@@ -181,10 +178,8 @@ async fn without_a_broker_the_answer_comes_at_once() {
     let port = testbed::Port::reserve().unwrap();
     let uri = format!("amqp://127.0.0.1:{}", port.number());
     let bus = AmqpBus::connect(AmqpConfig::new([uri], "gate").unwrap());
-    let start = Instant::now();
-    let error = bus.call(write(LONG)).await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
-    assert!(matches!(error, BusError::Unreachable(_)), "{error:?}");
+    let refused = bus.call(write(LONG)).now_or_never();
+    assert!(matches!(refused, Some(Err(BusError::Unreachable(_)))), "{refused:?}");
     let options = ConsumeOptions { worker: "worker".to_owned(), lanes: vec![Lane::Read], prefetch: 1 };
     assert!(matches!(bus.consume(options).await, Err(BusError::Unreachable(_))));
     down(&bus, "cannot connect").await;
@@ -297,14 +292,14 @@ async fn a_consumer_that_came_too_late_keeps_nothing() {
 /// What it asks the broker is answered behind all that, and much too late.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_with_much_on_a_slow_way_keeps_its_connection() {
-    const LETTERS: usize = 14;
+    const LETTERS: usize = 28;
     let vhost = Vhost::create().await;
     let (proxy, slow) = cuttable(&vhost).await;
     let worker = connect(&slow, "worker").await;
     let mut consumer = within(consume(&*worker, "worker", &[Lane::Dead], 20)).await;
     let health = worker.health();
-    proxy.delay(Duration::from_secs(2));
-    // Two of them, more or less, are what the proxy passes on in two seconds.
+    proxy.delay(Duration::from_secs(1));
+    // Two of them, more or less, are what the proxy passes on in a second.
     let _connection = send_letters(&vhost, LETTERS, &vec![b'?'; 30 * 1024]).await;
     for _ in 0..LETTERS {
         next(&mut consumer).await.receiver.ack().await.unwrap();

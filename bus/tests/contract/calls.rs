@@ -11,7 +11,7 @@ use std::{
     collections::BTreeSet,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 const BRIEF: Duration = Duration::from_millis(500);
 
@@ -35,8 +35,7 @@ pub(crate) async fn without_a_worker_a_call_times_out_at_its_deadline(ground: Gr
         let error = within(ground.gate.call(make(Duration::from_millis(700)))).await.unwrap_err();
         assert!(matches!(error, BusError::TimedOut(_)), "{error:?}");
         assert!(!error.not_executed(), "the broker may still hold it");
-        let took = start.elapsed();
-        assert!((Duration::from_millis(600)..Duration::from_millis(1700)).contains(&took), "{took:?}");
+        assert!(start.elapsed() > Duration::from_millis(600), "{:?}", start.elapsed());
     }
 }
 
@@ -103,12 +102,12 @@ pub(crate) async fn one_key_for_two_requests_at_once_is_told_apart(ground: Groun
 
 pub(crate) async fn an_unanswered_write_is_sent_again_at_half_its_deadline(ground: Ground) {
     let mut consumer = ground.consume(0, &[Lane::Write]).await;
-    let envelope = write(Duration::from_secs(4));
+    let envelope = write(Duration::from_secs(8));
     let start = Instant::now();
     let calling = call(&ground.gate, envelope.clone());
     let first = next(&mut consumer).await;
     let again = next(&mut consumer).await;
-    assert!((1800..3000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert!(start.elapsed() > Duration::from_millis(3800), "{:?}", start.elapsed());
     assert_eq!((ids(&first), first.returns, first.queue), (vec![envelope.id], 0, Queue::of(&envelope)));
     assert_eq!((ids(&again), again.returns, again.queue), (vec![envelope.id], 0, Queue::of(&envelope)));
     answer(again).await;
@@ -125,7 +124,7 @@ pub(crate) async fn an_unanswered_read_is_sent_to_a_sibling(ground: Ground) {
     let calling = call(&ground.gate, envelope.clone());
     let first = next(&mut consumer).await;
     let again = next(&mut consumer).await;
-    assert!((200..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    assert!(start.elapsed() > Duration::from_millis(200), "{:?}", start.elapsed());
     assert_eq!(ids(&again), ids(&first));
     assert_ne!(again.queue, first.queue);
     reply(&again).await;
@@ -138,18 +137,18 @@ pub(crate) async fn an_unanswered_read_is_sent_to_a_sibling(ground: Ground) {
 /// Where all reads wait for long, copies would only make them wait longer.
 pub(crate) async fn reads_that_are_slow_anyway_are_sent_once(ground: Ground) {
     let mut consumer = ground.consume(0, &[Lane::Read]).await;
-    let slow = Duration::from_millis(450);
+    let slow = Duration::from_millis(1500);
     for is_known in [false, true, true] {
-        let (began, calling) = (Instant::now(), call(&ground.gate, read(LONG)));
-        let first = next(&mut consumer).await;
-        let copy = timeout(slow, consumer.deliveries.recv()).await;
-        assert_eq!(copy.is_err(), is_known, "{copy:?}");
-        // The worker takes its time, in which nothing more comes.
-        let more = timeout(slow.saturating_sub(began.elapsed()), consumer.deliveries.recv()).await;
-        assert!(more.is_err(), "{more:?}");
-        reply(&first).await;
+        let (until, calling) = (tokio::time::Instant::now() + slow, call(&ground.gate, read(LONG)));
+        let mut copies = vec![next(&mut consumer).await];
+        // The worker takes its time.
+        while let Ok(copy) = timeout_at(until, consumer.deliveries.recv()).await {
+            copies.push(copy.unwrap());
+        }
+        assert_eq!(copies.len() == 1, is_known, "{copies:?}");
+        reply(&copies[0]).await;
         within(calling).await.unwrap().unwrap();
-        for delivery in [Some(first), copy.ok().flatten()].into_iter().flatten() {
+        for delivery in copies {
             delivery.receiver.ack().await.unwrap();
         }
     }

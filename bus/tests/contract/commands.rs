@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Long enough for anything that is to succeed.
-pub(crate) const LONG: Duration = Duration::from_secs(10);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// What a call returns, a little later.
 pub(crate) type Calling = JoinHandle<Result<Outcome, BusError>>;

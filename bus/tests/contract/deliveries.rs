@@ -78,7 +78,7 @@ pub(crate) async fn what_was_delivered_before_a_cancel_can_be_finished(ground: G
 }
 
 pub(crate) async fn a_late_write_is_still_delivered_and_a_late_read_is_not(ground: Ground) {
-    let short = Duration::from_millis(300);
+    let short = Duration::from_secs(2);
     let (late_write, late_read) = (write(short), read(short));
     let late = [call(&ground.gate, late_write.clone()), call(&ground.gate, late_read)];
     for outcome in within(join_all(late)).await {

@@ -6,7 +6,7 @@ use testbed::Broker;
 use uuid::Uuid;
 
 /// How long anything may take that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Which bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,14 +5,12 @@ use crate::{
     ground::{blocking, connect, consume, down, next, up, within},
 };
 use bus::{AmqpBus, AmqpConfig, Bus, BusError, Lane};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use testbed::{RabbitMq, Scratch};
+use futures_util::FutureExt;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use testbed::{Broker, RabbitMq, Scratch};
 
-/// Starting a broker takes half of this on two busy cores.
-const STARTING: Duration = Duration::from_mins(1);
+/// Starting a broker takes half a minute on two busy cores.
+const STARTING: Duration = Duration::from_mins(5);
 
 async fn broker() -> (Scratch, RabbitMq) {
     blocking(|| {
@@ -40,9 +38,8 @@ async fn the_broker_may_be_killed_and_restarted() {
     let mut broker = broker.await;
     down(&*gate, "").await;
     down(&*worker, "").await;
-    let start = Instant::now();
-    assert!(matches!(gate.call(write(STARTING)).await, Err(BusError::Unreachable(_))));
-    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    let refused = gate.call(write(STARTING)).now_or_never();
+    assert!(matches!(refused, Some(Err(BusError::Unreachable(_)))), "{refused:?}");
     held.receiver.ack().await.unwrap();
     let restarted = blocking(move || {
         broker.restart().unwrap();
@@ -72,10 +69,8 @@ async fn an_alarm_of_the_broker_refuses_calls_at_once_and_holds_no_delivery_for_
     // The broker blocks a connection only when it publishes.
     let pending = call(&gate, write(STARTING));
     down(&*gate, "blocks publishers").await;
-    let start = Instant::now();
-    let refused = gate.call(write(STARTING)).await.unwrap_err();
-    assert!(matches!(&refused, BusError::Refused(_)), "{refused:?}");
-    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    let refused = gate.call(write(STARTING)).now_or_never();
+    assert!(matches!(&refused, Some(Err(BusError::Refused(_)))), "{refused:?}");
     let answered: Vec<_> = held.iter().flat_map(ids).collect();
     for held in held {
         within(answer(held)).await;
@@ -130,11 +125,6 @@ async fn one_of_three_brokers_may_be_killed() {
     let cluster = blocking(|| {
         let scratch = Scratch::new().unwrap();
         let nodes = RabbitMq::start_cluster(scratch.path(), 3).unwrap();
-        let policy = serde_json::json!({
-            "pattern": "^penstock\\.read\\.", "apply-to": "classic_queues", "priority": 20,
-            "definition": {"queue-leader-locator": "balanced", "message-ttl": 10000},
-        });
-        nodes[0].broker().put("/api/policies/%2F/spread", &policy).unwrap();
         (scratch, nodes)
     });
     let (_scratch, mut nodes) = cluster.await;
@@ -145,6 +135,7 @@ async fn one_of_three_brokers_may_be_killed() {
     up(&*gate).await;
     up(&worker).await;
     serve(consume(&worker, "worker", &Lane::ALL, 10).await);
+    assert_spread(nodes[0].broker());
     let everywhere = || {
         let writes = Lane::Write.queues().map(|queue| to(queue, || write(STARTING)));
         writes.chain(Lane::Read.queues().map(|queue| to(queue, || read(STARTING))))
@@ -171,6 +162,22 @@ async fn one_of_three_brokers_may_be_killed() {
             node
         });
         nodes.insert(killed, node.await);
+    }
+}
+
+/// No node has more of a lane's queues than it must: a queue of reads is nowhere else, and one of changes is led from there.
+fn assert_spread(broker: &Broker) {
+    let listed = broker.get("/api/queues/%2F").unwrap();
+    for lane in [Lane::Read, Lane::Write, Lane::Deferred] {
+        let mut shares = BTreeMap::new();
+        for queue in listed.as_array().unwrap() {
+            if queue["name"].as_str().unwrap().starts_with(&format!("penstock.{}.", lane.name())) {
+                *shares.entry(queue["node"].as_str().unwrap()).or_insert(0_u16) += 1;
+            }
+        }
+        assert_eq!(shares.values().sum::<u16>(), lane.shards(), "{shares:?}");
+        let most = lane.shards().div_ceil(3) + 1;
+        assert!(shares.len() == 3 && shares.values().all(|share| *share <= most), "{lane:?}: {shares:?}");
     }
 }
 

@@ -8,7 +8,7 @@ mod fixture;
 use bus::Bus;
 use fixture::{Gate, problem, quick};
 use gate::Settings;
-use messages::{Command, Outcome, Rejection, Reply, Timing};
+use messages::{Command, Document, Outcome, Record, Rejection, Reply, Timing, Version};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -207,12 +207,13 @@ async fn with_nobody_at_the_other_end_the_truth_is_told() {
 /// of what came before.
 #[tokio::test]
 async fn the_receipt_of_an_earlier_attempt_settles_nothing_of_this_one() {
+    let settings = Settings { request_deadline: Duration::from_secs(2), ..quick() };
     for (receipt, status, kind, outcome) in [
         (Rejection::Dead, 504, "outcome-unknown", "unknown"),
         (Rejection::SessionRevoked, 504, "outcome-unknown", "unknown"),
         (Rejection::Expired, 503, "expired", "not_executed"),
     ] {
-        let gate = Gate::start(quick()).await;
+        let gate = Gate::start(settings.clone()).await;
         let worker = gate
             .work(move |envelope| {
                 let asked = matches!(envelope.command, Command::ReadOperation(_));
@@ -277,6 +278,40 @@ async fn a_session_that_no_worker_vouches_for_is_neither_shown_nor_of_use() {
     let foreign = gate.anonymous(&delete, "/v1/session").header("cookie", &cookie);
     problem(foreign.header("sec-fetch-site", "cross-site"), 403, "cross-site", "not_executed").await;
     gate.stop().await;
+}
+
+/// The command of an ended session is answered to all that wait for it; a session that lives is not ended for that.
+#[tokio::test]
+async fn a_key_that_an_ended_session_has_used_ends_no_other_session() {
+    for (lives, status, kind, told) in
+        [(true, 422, "idempotency-key-reused", "rejected"), (false, 401, "unauthenticated", "not_executed")]
+    {
+        let gate = Gate::start(Settings::default()).await;
+        let worker = gate
+            .work(move |envelope| {
+                let outcome = match &envelope.command {
+                    Command::ReadRecord(command) if lives => Outcome::RecordRead(Record {
+                        id: command.record.clone(),
+                        version: Version::FIRST,
+                        created: envelope.issued,
+                        modified: envelope.issued,
+                        owner: "ann".parse().unwrap(),
+                        document: Document::parse(b"{}").unwrap(),
+                    }),
+                    _ => Outcome::Rejected(Rejection::SessionRevoked),
+                };
+                Some(Reply::of(envelope.id, outcome))
+            })
+            .await;
+        let create = || gate.create("{}").header("idempotency-key", "\"a\"");
+        problem(create(), status, kind, told).await;
+        let prefer = || create().header("prefer", "respond-async, wait=1");
+        problem(prefer(), status, kind, told).await;
+        let read = gate.request(&Method::GET, "/v1/collections/orders/records/a").send().await.unwrap();
+        assert_eq!(read.status().as_u16(), if lives { 200 } else { 401 });
+        gate.stop().await;
+        worker.abort();
+    }
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn find(sessions: &dyn Sessions, token: &Token, now: Timestamp) -> (bool, 
     loop {
         let asked = Instant::now();
         let found = sessions.find(&token.id(), now).await;
-        assert!(asked.elapsed() < Duration::from_millis(1100), "{found:?} after {:?}", asked.elapsed());
+        assert!(asked.elapsed() < SOON, "{found:?} after {:?}", asked.elapsed());
         match found {
             Ok(found) => return (found.is_some(), began.elapsed()),
             Err(SessionsError::Unavailable(why)) => assert!(began.elapsed() < SOON, "{why}"),

@@ -281,7 +281,7 @@ async fn refuses_in_time(sessions: &RedisSessions, token: &Token, now: Timestamp
     let found = sessions.find(&token.id(), now).await;
     assert!(matches!(found, Err(SessionsError::Unavailable(_))), "{found:?}");
     assert!(sessions.check().await.is_err());
-    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {

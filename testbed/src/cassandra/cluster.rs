@@ -16,8 +16,8 @@ use anyhow::{Result, anyhow, ensure};
 use super::{Cassandra, installation::Membership};
 use crate::port::Port;
 
-/// Gossip goes round once a second.
-const UP_WITHIN: Duration = Duration::from_mins(1);
+/// Gossip goes round once a second, but each look is a JVM that starts.
+const UP_WITHIN: Duration = Duration::from_mins(5);
 
 /// Every node listens on the same two ports, each on an address of its own: nodes tell each other addresses only.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 /// A frozen node accepts connections and says nothing.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Gives one command over a connection of its own. An answer of many parts comes as a flat list; what is absent is
 /// left out of it.

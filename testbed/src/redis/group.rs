@@ -56,7 +56,7 @@ impl RedisGroup {
     }
 
     /// The same, but everybody, clients, sentinels and the other servers, reaches a server through a proxy of its own:
-    /// see [`RedisGroup::front`].
+    /// see [`RedisGroup::fronts`].
     pub fn start_behind_fronts(directory: &Path) -> Result<Self> {
         Self::start_as(directory, |port| Ok(Some(Proxy::start((Ipv4Addr::LOCALHOST, port.number()))?)))
     }
@@ -97,9 +97,15 @@ impl RedisGroup {
         format!("redis+sentinel://{}/{}", addresses.join(","), Self::NAME)
     }
 
-    /// What stands before a server of a group that was started behind fronts.
-    pub fn front(&self, server: usize) -> Option<&Proxy> {
-        self.fronts.get(server)
+    /// What stands before the servers of a group that was started behind fronts, in their order.
+    pub fn fronts(&self) -> &[Proxy] {
+        &self.fronts
+    }
+
+    /// The ports by which clients reach the group: of the sentinels, and of the servers as those tell of them.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let sentinels = self.sentinels.iter().map(|sentinel| sentinel.address().port());
+        sentinels.chain((0..self.servers.len()).map(|server| self.known_port(server)))
     }
 
     /// By which port everybody knows a server.

@@ -1,16 +1,17 @@
-//! Redis loses its primary: it dies, freezes, is cut off from everybody, or hands over. The sentinels make another one.
+//! Redis loses its primary: it dies, freezes, is cut off from everybody, or hands over; the sentinels make another one. Or one gate
+//! alone does not reach Redis.
 
 use super::{
-    Fault, Party, Undo,
+    Fault, Party, Undo, pick,
     processes::{AWAY, BEYOND_DEADLINE},
 };
 use crate::{
-    deployment::{Deployment, wait},
+    deployment::{Deployment, GATES, group_of_gate, wait},
     plan::Dice,
 };
 use anyhow::{Context, Result};
 use std::time::Duration;
-use testbed::Proxy;
+use testbed::{Firewall, Proxy};
 
 /// How long one direction stays silent: the sentinels give the primary up after a second.
 const ONE_WAY: Duration = Duration::from_secs(4);
@@ -26,6 +27,7 @@ pub(super) fn all() -> Vec<Fault> {
             front(deployment, primary)?.block();
             Ok(restore(primary))
         }),
+        fault("gate-redis-cut", BEYOND_DEADLINE, cut_from_gate),
         fault("redis-fails-over", AWAY, |deployment, _| {
             deployment.services.redis.fail_over()?;
             Ok(Box::new(|deployment| deployment.services.redis.settle()))
@@ -62,6 +64,17 @@ fn cut(deployment: &mut Deployment, _: &mut Dice) -> Result<Undo> {
     Ok(restore(primary))
 }
 
+/// What one gate sends to Redis and to the sentinels is lost; the others see nothing of it.
+fn cut_from_gate(deployment: &mut Deployment, dice: &mut Dice) -> Result<Undo> {
+    let group = group_of_gate(pick(dice, GATES));
+    let mut firewall = Firewall::default();
+    deployment.services.redis.ports().try_for_each(|port| firewall.drop_sent_by(group, port))?;
+    Ok(Box::new(move |_| {
+        drop(firewall);
+        Ok(())
+    }))
+}
+
 fn restore(server: usize) -> Undo {
     Box::new(move |deployment| {
         front(deployment, server)?.restore();
@@ -74,5 +87,5 @@ fn primary(deployment: &Deployment) -> Result<usize> {
 }
 
 fn front(deployment: &Deployment, server: usize) -> Result<&Proxy> {
-    deployment.services.redis.front(server).context("no proxy before Redis")
+    deployment.services.redis.fronts().get(server).context("no proxy before Redis")
 }

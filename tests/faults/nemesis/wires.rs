@@ -94,8 +94,16 @@ fn commits_cut(deployment: &mut Deployment, place: CutAt) -> Result<Undo> {
 }
 
 fn disturbed(deployment: &mut Deployment, how: fn(&Proxy)) -> Result<Undo> {
-    deployment.wires.all().for_each(how);
-    Ok(restored(Box::new(|wires| wires.all().collect())))
+    every(deployment).for_each(how);
+    Ok(Box::new(|deployment| {
+        every(deployment).for_each(Proxy::restore);
+        Ok(())
+    }))
+}
+
+/// Those between processes and clusters, and those by which Redis is reached, also by its own.
+fn every(deployment: &Deployment) -> impl Iterator<Item = &Proxy> {
+    deployment.wires.all().chain(deployment.services.redis.fronts())
 }
 
 fn restored(chosen: Chosen) -> Undo {
