@@ -14,7 +14,10 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use testbed::install;
 
-use crate::test::{BINARIES_OF_TESTS, cargo};
+use crate::{
+    command::{self, told_by},
+    test::{BINARIES_OF_TESTS, cargo},
+};
 
 /// Below the top of the repository.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/images.sh");
@@ -179,10 +182,7 @@ impl Image {
             command.args(["--change", change]);
         }
         command.arg(&self.archive).arg(format!("{}:{tag}", self.name));
-        let output = command.output().context("running docker: install Debian's docker.io")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "the image {}:{tag} was not made: {}", self.name, said.trim());
-        Ok(())
+        told_by(&mut command).context("no image was made (docker is Debian's docker.io)").map(drop)
     }
 
     /// How large it is, in millions of bytes.
@@ -192,10 +192,7 @@ impl Image {
 }
 
 fn script(arguments: &[&Path]) -> Result<()> {
-    let status =
-        Command::new(SCRIPT).args(arguments).status().with_context(|| format!("running {SCRIPT}"))?;
-    ensure!(status.success(), "{SCRIPT} failed");
-    Ok(())
+    command::run(Command::new(SCRIPT).args(arguments))
 }
 
 /// Of the sources, as git has it.
@@ -204,8 +201,5 @@ fn commit() -> String {
 }
 
 fn git(arguments: &[&str]) -> Result<String> {
-    let output = Command::new("git").args(arguments).output().context("running git")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "git {}: {}", arguments.join(" "), said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    Ok(told_by(Command::new("git").args(arguments))?.trim().to_owned())
 }

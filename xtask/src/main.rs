@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a developer runs.
 
+mod command;
 mod faults;
 mod images;
 mod lab;

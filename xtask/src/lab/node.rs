@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+
+use crate::command::told_by;
 
 const INTERVAL: Duration = Duration::from_millis(200);
 
@@ -41,16 +43,7 @@ impl Node {
     pub(crate) fn docker(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new("docker");
         command.args(self.options()).args(arguments);
-        let output = command.output().context("running docker")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "docker {} on node {}: {}",
-            arguments.join(" "),
-            self.number,
-            said.trim()
-        );
-        Ok(String::from_utf8(output.stdout)?)
+        told_by(&mut command).with_context(|| format!("on node {}", self.number))
     }
 
     /// The containers of a service on this node, by their ids.

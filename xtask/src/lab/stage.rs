@@ -12,7 +12,10 @@ use clap::ValueEnum;
 use testbed::install;
 
 use super::node::{Node, wait_for};
-use crate::images::{self, Image, Profile};
+use crate::{
+    command::{run, told_by},
+    images::{self, Image, Profile},
+};
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab");
 /// From nothing to a stack that serves, on a slow machine.
@@ -131,7 +134,7 @@ impl Lab {
 
     /// Runs a script of the lab.
     pub(crate) fn script(&self, name: &str, arguments: &[&str]) -> Result<()> {
-        run(self.command(name, arguments))
+        run(&mut self.command(name, arguments))
     }
 
     /// Runs a block of docs/operations.md on the first node, with these variables.
@@ -141,16 +144,22 @@ impl Lab {
 
     /// The same on another node.
     pub(crate) fn block_on(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Result<()> {
-        run(self.block_of(node, name, variables))
+        run(&mut self.block_of(node, name, variables))
     }
 
     /// What a block prints on a node.
     pub(crate) fn ask(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Result<String> {
-        let mut command = self.block_of(node, name, variables);
-        let output = command.output().with_context(|| format!("running {command:?}"))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{command:?} failed: {}", said.trim());
-        Ok(String::from_utf8(output.stdout)?)
+        told_by(&mut self.block_of(node, name, variables))
+    }
+
+    /// The first container of a service, and the node that runs it.
+    pub(crate) fn container_of(&self, service: &str) -> Result<(Node, String)> {
+        for node in self.nodes() {
+            if let Some(container) = node.containers(service)?.pop() {
+                return Ok((node, container));
+            }
+        }
+        bail!("no node runs a container of {service}")
     }
 
     /// What a block left in its directory.
@@ -183,12 +192,4 @@ impl Lab {
         command.args(arguments).env("LAB", &self.directory);
         command
     }
-}
-
-fn run(mut command: Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("running {command:?}"))?;
-    if !status.success() {
-        bail!("{command:?} failed ({status})");
-    }
-    Ok(())
 }

@@ -1,9 +1,8 @@
 //! Who can reach whom.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::Lab;
-use crate::lab::node::Node;
 
 /// What each service must reach, and what it must not, though it knows the address.
 const WAYS: [(&str, &str, &str, u16, bool); 8] = [
@@ -21,7 +20,7 @@ const WAYS: [(&str, &str, &str, u16, bool); 8] = [
 pub(super) fn hold(lab: &Lab) -> Result<String> {
     for (from, to, network, port, is_open) in WAYS {
         let address = address(lab, to, network)?;
-        let (node, container) = any(lab, from)?;
+        let (node, container) = lab.container_of(from)?;
         let knock = format!("exec 3<> /dev/tcp/{address}/{port}");
         let network = format!("container:{container}");
         let run =
@@ -32,18 +31,9 @@ pub(super) fn hold(lab: &Lab) -> Result<String> {
     Ok(format!("{} ways tried", WAYS.len()))
 }
 
-fn any(lab: &Lab, service: &str) -> Result<(Node, String)> {
-    for node in lab.nodes() {
-        if let Some(container) = node.containers(service)?.pop() {
-            return Ok((node, container));
-        }
-    }
-    None.with_context(|| format!("no container of {service}"))
-}
-
 /// Of a service's container in a network of the stack.
 fn address(lab: &Lab, service: &str, network: &str) -> Result<String> {
-    let (node, container) = any(lab, service)?;
+    let (node, container) = lab.container_of(service)?;
     let format = format!("{{{{(index .NetworkSettings.Networks \"penstock_{network}\").IPAddress}}}}");
     Ok(node.docker(&["inspect", "--format", &format, &container])?.trim().to_owned())
 }

@@ -46,7 +46,7 @@ pub(super) fn kept(lab: &Lab) -> Result<String> {
         let writers: Vec<_> = WRITERS.into_iter().map(write).collect::<Result<_>>()?;
         Ok((trace, writers))
     });
-    let away = elasticsearch(lab).is_err();
+    let away = lab.container_of(ELASTICSEARCH).is_err();
     scale(1)?;
     ensure!(away, "Elasticsearch was there all the time");
     let (trace, writers) = written?;
@@ -113,7 +113,7 @@ fn written(node: &Node) -> Result<Vec<String>> {
 
 /// Waits until Elasticsearch has a line about a trace of each of these services and hosts.
 fn find(lab: &Lab, trace: &str, writers: &[(&str, String)]) -> Result<()> {
-    let (node, _) = elasticsearch(lab)?;
+    let (node, _) = lab.container_of(ELASTICSEARCH)?;
     wait_for(&format!("lines of {writers:?} are found"), FOUND_WITHIN, || {
         let answer = lab.ask(node.number, "find-trace", &[("TRACE", trace)])?;
         let answer: Value = serde_json::from_str(&answer)?;
@@ -125,14 +125,4 @@ fn find(lab: &Lab, trace: &str, writers: &[(&str, String)]) -> Result<()> {
         }))
     })
     .map(drop)
-}
-
-/// The node and the container of the stack's Elasticsearch.
-fn elasticsearch(lab: &Lab) -> Result<(Node, String)> {
-    for node in lab.nodes() {
-        if let Some(container) = node.containers(ELASTICSEARCH)?.pop() {
-            return Ok((node, container));
-        }
-    }
-    anyhow::bail!("no node runs Elasticsearch")
 }

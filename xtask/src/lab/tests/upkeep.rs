@@ -16,7 +16,10 @@ use super::{
     Lab, WHOLE_WITHIN,
     updates::{provide, wanted_image},
 };
-use crate::lab::{node::wait_for, rest::Rest};
+use crate::{
+    command::told_by,
+    lab::{node::wait_for, rest::Rest},
+};
 
 const UPDATED_WITHIN: Duration = Duration::from_mins(5);
 const BURIED_WITHIN: Duration = Duration::from_secs(30);
@@ -163,31 +166,30 @@ fn rotate_redis_password(lab: &Lab) -> Result<String> {
 /// Edges start again one at a time, with a certificate that was made anew.
 pub(super) fn certificate_rotated(lab: &Lab) -> Result<String> {
     let secrets = lab.file("secrets");
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "30",
-        ])
-        .args([
-            "-subj",
-            "/CN=penstock",
-            "-addext",
-            "subjectAltName=DNS:penstock",
-            "-keyout",
-            "key",
-            "-out",
-            "next",
-        ])
-        .current_dir(&secrets)
-        .output()?;
-    ensure!(made.status.success(), "no certificate: {}", String::from_utf8_lossy(&made.stderr));
+    let mut made = Command::new("openssl");
+    made.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "30",
+    ])
+    .args([
+        "-subj",
+        "/CN=penstock",
+        "-addext",
+        "subjectAltName=DNS:penstock",
+        "-keyout",
+        "key",
+        "-out",
+        "next",
+    ])
+    .current_dir(&secrets);
+    told_by(&mut made)?;
     let [certificate, key] = ["next", "key"].map(|name| fs::read_to_string(secrets.join(name)));
     fs::write(secrets.join("edge_certificate"), certificate? + &key?)?;
     ensure!(!serve_tls(lab, "next")?, "the new certificate is served already");
