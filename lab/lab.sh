@@ -87,7 +87,7 @@ down)
     fi
     while iptables -D FORWARD -i br-lab -o br-lab -j ACCEPT 2> /dev/null; do :; done
     ip link del br-lab 2> /dev/null || true
-    rm -rf "$LAB"/node?.log "$LAB"/secrets "$LAB"/penstock.env "$LAB"/swarm-secret.sh "$LAB"/snapshot-*.tar
+    rm -rf "$LAB"/node?.log "$LAB"/secrets "$LAB"/penstock.env "$LAB"/swarm-*.sh "$LAB"/snapshot-*.tar
     ;;
 join) add "$2"; join "$2" 1 ;;
 start) start "$2" ;;

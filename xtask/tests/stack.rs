@@ -125,6 +125,16 @@ fn what_runs_says_how_it_is() {
 #[test]
 fn a_new_version_starts_first_and_goes_back_by_itself() {
     let services = services(&stack());
+    for (name, service) in &services {
+        let deploy = &service["deploy"];
+        let ends = WITHOUT_HEALTH.contains(&name.as_str()) && name != "repair";
+        let restarts = if ends { "on-failure" } else { "any" };
+        assert_eq!(deploy["restart_policy"]["condition"].as_str(), Some(restarts), "{name}");
+        if !WITHOUT_HEALTH.contains(&name.as_str()) {
+            assert_eq!(deploy["update_config"]["failure_action"].as_str(), Some("rollback"), "{name}");
+            assert!(!deploy["rollback_config"].is_null(), "{name} does not go back one at a time");
+        }
+    }
     for name in ["gate", "storage-worker"] {
         let deploy = &services[name]["deploy"];
         let update = &deploy["update_config"];
@@ -150,12 +160,26 @@ fn commands_of_operators_stop_at_the_first_that_fails() {
     let blocks: Vec<&str> =
         operations.split("\n```sh lab:").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
     assert!(blocks.len() > 20, "{} blocks", blocks.len());
+    let lab = sources_under(&root().join("xtask/src/lab"));
     for block in blocks {
         let (name, commands) = block.split_once('\n').expect("a name, and commands");
         let is_one = commands.replace("\\\n", " ").lines().count() == 1;
         let is_strict = commands.starts_with("(\nset -eu\n") && commands.ends_with("\n)");
         assert!(is_one || is_strict, "the block {name} is neither one command nor ( set -eu … )");
+        assert!(lab.contains(&format!("\"{name}\"")), "the lab does not run the block {name}");
     }
+}
+
+/// All of a directory's sources, one after the other.
+fn sources_under(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries
+        .map(
+            |path| {
+                if path.is_dir() { sources_under(&path) } else { fs::read_to_string(path).expect("a source") }
+            },
+        )
+        .collect()
 }
 
 #[test]
@@ -215,6 +239,8 @@ fn dockerfiles_build_what_is_there_and_run_it_without_rights() {
         assert!(last.contains("\nUSER 65532:65532\n"), "{file} runs as root");
         assert!(last.contains(&format!("CMD [\"/usr/local/bin/{binary}\", \"healthcheck\"]")), "{file}");
         assert!(last.contains(&format!("ENTRYPOINT [\"/usr/local/bin/{binary}\"]")), "{file}");
+        let version = format!("\nARG VERSION={}\n", env!("CARGO_PKG_VERSION"));
+        assert!(text.contains(&version), "{file} is labelled with another version");
         let toolchain = read("rust-toolchain.toml");
         let channel = toolchain.split('"').nth(1).expect("a channel");
         assert!(text.contains(&format!("FROM rust:{channel}-")), "{file} has another compiler");

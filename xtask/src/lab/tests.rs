@@ -84,7 +84,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 38] = [
+const TESTS: [Test; 39] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -109,6 +109,7 @@ const TESTS: [Test; 38] = [
     without(2, paused("node-killed", 5, 5, nodes::killed)),
     without(2, paused("node-cut", 2, 15, nodes::cut)),
     unnoticed("rolled-out-and-back", upkeep::rolled_out_and_back),
+    short(unnoticed("rolled-out-to-a-bad-one", upkeep::rolled_out_to_a_bad_one)),
     paused("secrets-rotated", 15, 15, upkeep::secrets_rotated),
     paused("redis-password-rotated", 15, 15, upkeep::redis_password_rotated),
     paused("files-changed", 15, 15, upkeep::files_changed),

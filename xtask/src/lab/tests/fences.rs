@@ -1,17 +1,24 @@
-//! Who can reach whom.
+//! Who can reach whom, and who may do what there.
+
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use super::Lab;
+use crate::{images, lab::node::wait_for};
+
+const REFUSED_WITHIN: Duration = Duration::from_mins(2);
 
 /// What each service must reach, and what it must not, though it knows the address.
-const WAYS: [(&str, &str, &str, u16, bool); 8] = [
+const WAYS: [(&str, &str, &str, u16, bool); 10] = [
     ("gate", "rabbitmq-1", "queue", 5672, true),
     ("gate", "redis-1", "sessions", 6379, true),
     ("gate", "cassandra", "storage", 9042, false),
     ("storage-worker", "cassandra", "storage", 9042, true),
     ("storage-worker", "rabbitmq-1", "queue", 5672, true),
     ("storage-worker", "redis-1", "sessions", 6379, false),
+    ("gate", "elasticsearch", "logs", 9200, false),
+    ("edge", "redis-1", "sessions", 6379, false),
     ("edge", "rabbitmq-1", "queue", 5672, false),
     ("edge", "cassandra", "storage", 9042, false),
 ];
@@ -28,7 +35,26 @@ pub(super) fn hold(lab: &Lab) -> Result<String> {
         let reached = node.docker(&[&run[..], &[&knock]].concat()).is_ok();
         ensure!(reached == is_open, "from {from} to {to} at {address}:{port}: reached: {reached}");
     }
-    Ok(format!("{} ways tried", WAYS.len()))
+    make_no_tables(lab)?;
+    Ok(format!("{} ways tried, and tables with the role of workers", WAYS.len()))
+}
+
+/// Workers read and write records. Tables are made by another role: with theirs, `migrate` waits for ever to be let in.
+fn make_no_tables(lab: &Lab) -> Result<()> {
+    let node = lab.node(1);
+    let secrets = format!("{}:/secrets:ro", lab.file("secrets").display());
+    let image = format!("penstock/storage-worker:{}", images::crate_version());
+    let run = ["run", "--detach", "--network", "penstock_storage", "--user", "0", "--volume", &secrets];
+    let migrate = ["migrate", "--cassandra", "tasks.cassandra:9042", "--keyspace", "elsewhere"];
+    let role = ["--cassandra-user", "penstock_worker"];
+    let password = ["--cassandra-password-file", "/secrets/cassandra_worker_password"];
+    let started = node.docker(&[&run[..], &[&image], &migrate, &role, &password].concat())?;
+    let container = started.trim();
+    let refused = wait_for("the role of workers is refused", REFUSED_WITHIN, || {
+        Ok(node.docker(&["logs", container])?.contains("penstock_worker has no CREATE permission"))
+    });
+    node.docker(&["rm", "--force", container])?;
+    refused.map(drop)
 }
 
 /// Of a service's container in a network of the stack.

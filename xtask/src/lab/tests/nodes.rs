@@ -74,7 +74,7 @@ pub(super) fn replaced(lab: &Lab) -> Result<String> {
     Ok(format!("another machine after {joined} s, all its parts after {whole} s"))
 }
 
-/// Three nodes of RabbitMQ, and each queue of changes on all of them.
+/// Three nodes of RabbitMQ, and whatever is kept more than once on all of them.
 fn members(node: &Node) -> Result<()> {
     let broker = node.containers("rabbitmq-1")?.pop().context("no RabbitMQ on this node")?;
     let listed = node.docker(&[
@@ -89,9 +89,11 @@ fn members(node: &Node) -> Result<()> {
         "members",
     ])?;
     let queues: Vec<Value> = serde_json::from_str(&listed)?;
-    let quorum: Vec<&Value> = queues.iter().filter(|queue| queue["type"] == "quorum").collect();
-    ensure!(!quorum.is_empty(), "no quorum queues: {listed}");
-    for queue in quorum {
+    let kept = ["quorum", "stream"];
+    let kept: Vec<&Value> =
+        queues.iter().filter(|queue| kept.iter().any(|kind| queue["type"] == *kind)).collect();
+    ensure!(kept.iter().any(|queue| queue["type"] == "stream"), "no stream: {listed}");
+    for queue in kept {
         let members = queue["members"].as_array().map_or(0, Vec::len);
         ensure!(members == 3, "a queue has {members} members: {queue}");
     }

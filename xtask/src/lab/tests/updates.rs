@@ -15,6 +15,8 @@ const TIMES: u32 = 50;
 /// A version of 26 November 2026, the earliest that runs in the stack as it is.
 const EARLIER: &str = "8edc41677950f9b0e8f81f094b108d9aec8370c6";
 const EARLIER_TAG: &str = "earlier";
+/// What a worker refuses to start with.
+const BAD_WORKER: &str = "ENV ACKNOWLEDGE_WRITES_AT=none";
 
 pub(super) fn gate(lab: &Lab) -> Result<String> {
     roll(lab, "gate", "penstock/gate", "next")
@@ -92,7 +94,12 @@ pub(super) fn bad_gate(lab: &Lab) -> Result<String> {
 
 /// The same of a worker.
 pub(super) fn bad_worker(lab: &Lab) -> Result<String> {
-    roll_back(lab, "storage-worker", "penstock/storage-worker", "ENV ACKNOWLEDGE_WRITES_AT=none")
+    roll_back(lab, "storage-worker", "penstock/storage-worker", BAD_WORKER)
+}
+
+/// The tag of the same version, which all nodes have.
+pub(super) fn bad_worker_version(lab: &Lab) -> Result<String> {
+    provide_bad(lab, "penstock/storage-worker", BAD_WORKER)
 }
 
 /// A worker that starts, and never serves: it looks for records where there are none.
@@ -112,13 +119,18 @@ fn roll(lab: &Lab, service: &str, image: &'static str, tag: &str) -> Result<Stri
 }
 
 fn roll_back(lab: &Lab, service: &str, image: &'static str, fault: &str) -> Result<String> {
-    let tag = format!("bad-{}", fault.rsplit('=').next().unwrap_or_default());
-    provide(lab, image, &tag, &[fault])?;
+    let tag = provide_bad(lab, image, fault)?;
     let began = Instant::now();
     update(lab, service, image, &tag, "rollback_completed")?;
     let runs = wanted_image(lab, service)?;
     ensure!(!runs.contains(&tag), "the bad version is still wanted: {runs}");
     Ok(format!("rolled back by itself after {} s", began.elapsed().as_secs()))
+}
+
+fn provide_bad(lab: &Lab, image: &'static str, fault: &str) -> Result<String> {
+    let tag = format!("bad-{}", fault.rsplit('=').next().unwrap_or_default());
+    provide(lab, image, &tag, &[fault])?;
+    Ok(tag)
 }
 
 /// What a service is to run.

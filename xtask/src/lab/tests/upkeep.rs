@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Lab, WHOLE_WITHIN,
-    updates::{provide, wanted_image},
+    updates::{bad_worker_version, provide, wanted_image},
 };
 use crate::{
     command::told_by,
@@ -34,6 +34,16 @@ pub(super) fn rolled_out_and_back(lab: &Lab) -> Result<String> {
     lab.block("roll-back", &[])?;
     ensure!(images(lab)?.iter().all(|image| !image.contains(":next")), "the new versions still run");
     Ok(String::new())
+}
+
+/// A version that does not come to serve: the block fails, and no later deployment is to install it.
+pub(super) fn rolled_out_to_a_bad_one(lab: &Lab) -> Result<String> {
+    let tag = bad_worker_version(lab)?;
+    let before = (images(lab)?, fs::read_to_string(lab.file("penstock.env"))?);
+    ensure!(lab.block("roll-out", &[("VERSION", &tag)]).is_err(), "the block takes {tag} for rolled out");
+    let after = (images(lab)?, fs::read_to_string(lab.file("penstock.env"))?);
+    ensure!(before == after, "other versions are wanted than before: {after:?}");
+    Ok("the block failed, and noted nothing".to_owned())
 }
 
 /// What gates and workers are to run.
