@@ -3,7 +3,7 @@
 mod clock;
 
 use crate::{
-    account::{Passwords, Throttle},
+    account::{self, Passwords, Throttle},
     config::Settings,
     error::{AccessError, ApiError, ServiceError},
     operation::Operation,
@@ -13,8 +13,8 @@ use crate::{
 };
 use bus::{Bus, BusError, Deferral};
 use messages::{
-    CollectionName, Command, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply,
-    Timestamp, operation::ReadOperation, record::ReadRecord,
+    Command, Envelope, Handling, OperationKey, Outcome, Principal, Rejection, Reply, Timestamp,
+    operation::ReadOperation,
 };
 use process::Stopper;
 use std::{
@@ -110,9 +110,7 @@ impl Gate {
             return told;
         }
         if identity.fingerprint.is_some() {
-            let name = &caller.session.user.name;
-            let command = ReadRecord { collection: CollectionName::users(), record: name.record_id() };
-            let command = Command::ReadRecord(command);
+            let command = account::look_up(&caller.session.user.name);
             match self.send(&caller.exchange, caller.principal(), Identity::mint(), command).await {
                 Ok(_) => return Err(Rejection::IdempotencyKeyReused.into()),
                 Err(ApiError::Rejected(Rejection::SessionRevoked)) => {}

@@ -12,7 +12,7 @@ use messages::{
     CollectionName, Command, Document, Outcome, Precondition, Principal, Record, Rejection, Timestamp,
     UserName,
     precondition::Tags,
-    record::{Answer, Patch, PatchRecord, ReadRecord, ReplaceRecord},
+    record::{Answer, Patch, PatchRecord, ReplaceRecord},
 };
 use serde_json::{Map, Value, json};
 
@@ -24,9 +24,7 @@ pub(crate) const ATTEMPTS: usize = 5;
 /// The caller's own account, read on the strength of the caller's session: a storage worker judges whether that still
 /// lives. So each request that gives no other command gives this one.
 pub(crate) async fn own_account(gate: &Gate, caller: &Caller) -> Result<(Record, Account), ApiError> {
-    let name = &caller.session.user.name;
-    let command = ReadRecord { collection: CollectionName::users(), record: name.record_id() };
-    match gate.look_up(caller, Command::ReadRecord(command)).await {
+    match gate.look_up(caller, super::look_up(&caller.session.user.name)).await {
         Ok(Outcome::RecordRead(record)) => Ok((record.clone(), Account::of(&record)?)),
         Ok(outcome) => Err(unexpected(&outcome)),
         Err(ApiError::Rejected(Rejection::RecordNotFound { .. })) => Err(AccessError::Unauthenticated.into()),

@@ -1,9 +1,8 @@
 //! Comparing this gate's clock with those of storage workers, also while nobody asks for anything.
 
+use crate::account;
 use bus::{Bus, Clock};
-use messages::{
-    CollectionName, Command, CommandId, Envelope, Handling, Principal, UserName, record::ReadRecord,
-};
+use messages::{CommandId, Envelope, Handling, Principal, UserName};
 use process::Stopper;
 use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
@@ -41,7 +40,6 @@ fn question() -> Envelope {
     let issued = process::now();
     // The service's own name, which no account has.
     let nobody: UserName = Principal::Service.name();
-    let command = ReadRecord { collection: CollectionName::users(), record: nobody.record_id() };
     Envelope {
         id: CommandId::new(Uuid::now_v7()),
         issued,
@@ -50,6 +48,6 @@ fn question() -> Envelope {
         trace: None,
         fingerprint: None,
         handling: Handling::Direct,
-        command: Command::ReadRecord(command),
+        command: account::look_up(&nobody),
     }
 }

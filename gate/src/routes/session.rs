@@ -2,7 +2,7 @@
 
 use super::answer::{self, rfc3339};
 use crate::{
-    account::{Account, revocation},
+    account::{self, Account, revocation},
     error::{AccessError, ApiError},
     gate::{Gate, unexpected},
     request::{
@@ -20,9 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use messages::{
-    CollectionName, Command, Outcome, Principal, Record, Rejection, Role, UserName, record::ReadRecord,
-};
+use messages::{Outcome, Principal, Record, Rejection, Role, UserName};
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Instant};
 
@@ -134,9 +132,7 @@ pub(super) async fn account(
     exchange: &Exchange,
     name: &UserName,
 ) -> Result<Option<(Record, Account)>, ApiError> {
-    let command = ReadRecord { collection: CollectionName::users(), record: name.record_id() };
-    let command = Command::ReadRecord(command);
-    match gate.send(exchange, Principal::Service, Identity::mint(), command).await {
+    match gate.send(exchange, Principal::Service, Identity::mint(), account::look_up(name)).await {
         Ok(Outcome::RecordRead(record)) => {
             let account = Account::of(&record)?;
             Ok(Some((record, account)))
