@@ -21,6 +21,24 @@ note_primary() {
     done
 }
 
+own() { REDISCLI_AUTH=$(cat /run/secrets/redis_password) timeout 2 redis-cli "$@" | tr -d '\r'; }
+
+# Before the primary stops, another server takes over; without one after ten seconds it stops all the same. As soon as one of its
+# replicas has left it to become the primary, it takes no more changes: they would be forgotten.
+hand_over() {
+    replicas=$(own info replication | sed -n 's/^connected_slaves://p')
+    [ "${replicas:-0}" -gt 0 ] && [ "$(primary 2)" = "$name" ] || return 0
+    own config set min-replicas-to-write "$replicas"
+    for sentinel in sentinel-1 sentinel-2 sentinel-3; do
+        at_sentinel() { timeout 2 redis-cli -h $sentinel -p 26379 sentinel "$@" sessions; }
+        at_sentinel failover | grep -q OK || continue
+        for half_second in $(seq 20); do
+            at_sentinel get-master-addr-by-name | grep -qx "$name" || return 0
+            sleep 0.5
+        done
+    done
+}
+
 case $role in
 server)
     found=$(primary 2)
@@ -30,6 +48,12 @@ server)
     note_primary &
     set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name"
     [ "$primary" = "$name" ] || set -- "$@" --replicaof "$primary" 6379
+    sh /etc/penstock/keep-log.sh "$log" "$@" &
+    server=$!
+    trap 'trap : TERM; hand_over || true; kill $server' TERM
+    # A signal ends a wait, too.
+    while kill -0 $server 2> /dev/null; do wait $server && status=0 || status=$?; done
+    exit "$status"
     ;;
 sentinel)
     # It writes what it learns into its file, so the file is its own, and stays; and as it holds a password, the directory is

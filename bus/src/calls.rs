@@ -27,7 +27,7 @@ use tokio::{
 };
 
 /// A read without an answer after this long is sent to another queue: its own, or the worker that has it, may be gone with a
-/// node. After twice as long again to the next one, and so on.
+/// node. After twice as long again to the next one, and so on, round and round.
 const READ_PATIENCE: Duration = Duration::from_millis(250);
 /// Or after so many times as long as reads take just now: where all are slow, copies would make all slower.
 const TIMES_AS_LONG: u32 = 3;
@@ -68,7 +68,8 @@ struct Call<'a, T> {
     sent_by: u64,
     last_error: Option<BusError>,
     began: Instant,
-    /// How long to wait before it is sent once more.
+    /// How long to wait before it is sent once more: the first time, and the next.
+    first_patience: Duration,
     patience: Duration,
     next_chance: Option<Instant>,
 }
@@ -95,10 +96,11 @@ pub(crate) async fn call<T: Transport + Sync>(
         return Ok(reused(&envelope));
     };
     let read = envelope.command.is_read().then(|| envelope.command.name());
-    call.patience = match read {
+    call.first_patience = match read {
         Some(kind) => read_patience(calls.reads_take(kind)).min(total / 2),
         None => total / 2,
     };
+    call.patience = call.first_patience;
     call.next_chance = Some(call.began + call.patience);
     drop(envelope);
     let ended = loop {
@@ -167,6 +169,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
             sent_by,
             last_error,
             began,
+            first_patience: patience,
             patience,
             next_chance,
         };
@@ -188,13 +191,8 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                 () = sleep_until(end) => return Err(self.give_up()),
                 () = sleep_until(next_chance.unwrap_or(end)), if next_chance.is_some() => {
                     self.patience *= 2;
-                    self.next_chance = None;
-                    // A read's other queues one after the other; a write's own, once.
-                    if self.route.detour() {
-                        self.next_chance = Some(Instant::now() + self.patience);
-                    } else if self.route.queue.lane == Lane::Read {
-                        continue;
-                    }
+                    // A read's queues one after the other; a write's own, once.
+                    self.next_chance = self.route.turn().then(|| Instant::now() + self.patience);
                     if matches!(*self.passage.borrow(), Passage::Open(_)) {
                         self.send();
                     }
@@ -238,6 +236,11 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
         match passage {
             Passage::Open(generation) if *generation != self.sent_by => {
                 self.sent_by = *generation;
+                // What was sent before is lost, and tells nothing about the queues.
+                if self.route.queue.lane == Lane::Read {
+                    self.patience = self.first_patience;
+                    self.next_chance = Some(Instant::now() + self.patience);
+                }
                 self.send();
                 Ok(())
             }

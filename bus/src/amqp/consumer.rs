@@ -8,9 +8,9 @@ use crate::{BusError, ConsumeOptions, Consumer, Delivery, Lane, Queue};
 use futures_util::future::join_all;
 pub(super) use idle::Hold;
 use shard::Shard;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -34,11 +34,14 @@ struct Consumption {
     worker: String,
     prefetch: u16,
     deliveries: mpsc::Sender<Delivery>,
+    /// Something is among them.
+    delivered: Arc<Notify>,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// Consumes all shards of some lanes; returns when all of them deliver. One whose node is down will, later.
+/// Consumes all shards of some lanes; returns when all of them deliver, or something has come: it must not wait for queues whose
+/// node does not answer. Such a one delivers later.
 pub(super) async fn start(
     options: &ConsumeOptions,
     wires: &Wires,
@@ -59,6 +62,7 @@ pub(super) async fn start(
         worker: options.worker.clone(),
         prefetch,
         deliveries: sender,
+        delivered: Arc::default(),
         cancel: cancel.clone(),
         tasks: tasks.clone(),
     };
@@ -69,7 +73,13 @@ pub(super) async fn start(
         receiver
     });
     let consumer = Consumer { deliveries, cancel };
-    if timeout(ESTABLISHING, join_all(tried)).await.is_err() {
+    let established = async {
+        tokio::select! {
+            _ = join_all(tried) => {}
+            () = consumption.delivered.notified() => {}
+        }
+    };
+    if timeout(ESTABLISHING, established).await.is_err() {
         // Dropping the consumer cancels what was begun.
         return Err(BusError::Unreachable(format!("the queues do not deliver after {ESTABLISHING:?}")));
     }

@@ -3,7 +3,7 @@
 use crate::{Lane, Queue};
 use messages::Envelope;
 
-/// A queue, and how many others can take its place.
+/// A queue, and how many others that can take its place were not turned to because it does not take the command.
 pub(super) struct Route {
     pub(super) queue: Queue,
     siblings: u16,
@@ -16,10 +16,19 @@ impl Route {
         Self { queue, siblings }
     }
 
-    /// Turns to a queue that was not tried yet; says whether there is one.
+    /// Turns to the next queue that can take its place, round and round; says whether there is one.
+    pub(super) fn turn(&mut self) -> bool {
+        let has_siblings = self.queue.lane == Lane::Read;
+        if has_siblings {
+            self.queue = self.queue.sibling();
+        }
+        has_siblings
+    }
+
+    /// The same, but only so often as there are others.
     pub(super) fn detour(&mut self) -> bool {
         let Some(rest) = self.siblings.checked_sub(1) else { return false };
-        *self = Self { queue: self.queue.sibling(), siblings: rest };
-        true
+        self.siblings = rest;
+        self.turn()
     }
 }

@@ -103,6 +103,26 @@ async fn a_frozen_broker_is_left() {
     up(&*worker).await;
 }
 
+/// As if its node were gone without a word.
+const SUSPEND_A_QUEUE_OF_READS: &str = "{ok, Queue} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, \
+    <<\"penstock.read.0\">>)), sys:suspend(amqqueue:get_pid(Queue)).";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_to_a_new_consumer_does_not_wait_for_a_silent_queue() {
+    let (_scratch, broker) = broker().await;
+    let (gate, worker) = (connect(broker.url(), "gate").await, connect(broker.url(), "worker").await);
+    let suspending = blocking(move || (broker.ctl(&["eval", SUSPEND_A_QUEUE_OF_READS]).unwrap(), broker));
+    let (suspended, _broker) = suspending.await;
+    assert_eq!(suspended.trim(), "ok");
+    // Less than what the silent queue is given to answer.
+    let brief = Duration::from_secs(4);
+    let other = Lane::Read.queues().nth(1).unwrap();
+    let asked = to(other, || read(brief));
+    let pending = tokio::spawn(async move { gate.call(asked).await });
+    serve(consume(&*worker, "worker", &[Lane::Read], 10).await);
+    within(pending).await.unwrap().unwrap();
+}
+
 /// As nodes do that were cut off from each other: nobody tells the consumer, nor is its connection closed.
 const FORGET_REPLY_QUEUES: &str = "length([rabbit_db_queue:delete(amqqueue:get_name(Queue), normal) || \
     Queue <- rabbit_amqqueue:list(), is_pid(amqqueue:get_exclusive_owner(Queue))]).";

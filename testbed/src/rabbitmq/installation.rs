@@ -15,7 +15,8 @@ const LOST_NODES: &str = include_str!("../../../rabbitmq/conf.d/20-lost-nodes.co
 const LOGS: &str = include_str!("../../../rabbitmq/conf.d/30-logs.conf");
 
 const STACK: &str = include_str!("../../../swarm-stack.yml");
-const FEATURES: &str = "RABBITMQ_FEATURE_FLAGS";
+/// Variables that are as the stack has them.
+const AS_IN_THE_STACK: [&str; 2] = ["RABBITMQ_FEATURE_FLAGS", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"];
 
 /// What a process in the Debian root needs.
 #[derive(Clone, Debug)]
@@ -117,7 +118,7 @@ impl Settings<'_> {
     }
 
     fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let own = [
             ("LANG", "C.UTF-8".to_owned()),
             ("HOME", "/mnt".to_owned()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
@@ -126,18 +127,17 @@ impl Settings<'_> {
             ("RABBITMQ_CONFIG_FILE", "/mnt/rabbitmq.conf".to_owned()),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", "/mnt/advanced.config".to_owned()),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", "/mnt/enabled_plugins".to_owned()),
-            (FEATURES, features().to_owned()),
             ("RABBITMQ_MNESIA_BASE", "/mnt/data".to_owned()),
             ("RABBITMQ_LOG_BASE", "/mnt/log".to_owned()),
             ("RABBITMQ_DIST_PORT", self.distribution.to_string()),
             // Makes the start script become the Erlang VM instead of its parent.
             ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
-        ]
+        ];
+        own.into_iter().chain(AS_IN_THE_STACK.map(|name| (name, in_the_stack(name).to_owned()))).collect()
     }
 }
 
-/// As the stack has them.
-fn features() -> &'static str {
-    let value = STACK.lines().find_map(|line| line.trim().strip_prefix(FEATURES)?.strip_prefix(": "));
+fn in_the_stack(name: &str) -> &'static str {
+    let value = STACK.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
     value.unwrap_or_default()
 }

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderValue};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, task::JoinSet};
 
@@ -222,6 +222,8 @@ struct Worker {
     edge: usize,
     client: Option<Client>,
     failed_in_a_row: usize,
+    /// The `traceparent` of the last answer: by it the logs know what became of the request.
+    trace: String,
     began: Instant,
     told: Told,
 }
@@ -231,7 +233,8 @@ impl Worker {
         // Both kinds of client at each edge.
         let (edge, began) = (number / 2 % records.edges.len(), Instant::now());
         let told = Told::of(records.edges.len());
-        Self { records, number, job, edge, client: None, failed_in_a_row: 0, began, told }
+        let (client, trace) = (None, String::new());
+        Self { records, number, job, edge, client, failed_in_a_row: 0, trace, began, told }
     }
 
     async fn work(mut self, stopped: &AtomicBool) -> Told {
@@ -280,7 +283,8 @@ impl Worker {
         let took = asked.elapsed();
         if took > SLOW {
             let (job, end) = (self.job, if done { "well" } else { "badly" });
-            let what = format!("edge {}, {job:?}: {:.1} s, {end}", edge + 1, took.as_secs_f64());
+            let what =
+                format!("edge {}, {job:?}: {:.1} s, {end}, {}", edge + 1, took.as_secs_f64(), self.trace);
             self.told.slow.push((self.began.elapsed(), what));
         }
         done
@@ -297,8 +301,12 @@ impl Worker {
             Err(error) => return self.failed(&error.to_string()).await,
         };
         self.told.requests += 1;
+        self.trace.clear();
         match request(&self.records, &client, url).send().await {
             Ok(answer) if answer.status().is_success() => {
+                if let Some(Ok(trace)) = answer.headers().get("traceparent").map(HeaderValue::to_str) {
+                    trace.clone_into(&mut self.trace);
+                }
                 let leaves = answer.headers().get("connection").is_some_and(|value| value == "close");
                 if answer.bytes().await.is_err() {
                     return self.failed("the answer broke off").await;

@@ -45,8 +45,9 @@ impl Lab {
         (1..=4).map(|number| self.node(number)).filter(|node| node.logs().exists()).collect()
     }
 
+    /// Whether its first node is there. It may have no leader just now.
     pub(crate) fn is_up(&self) -> bool {
-        self.node(1).docker(&["service", "inspect", "penstock_gate"]).is_ok()
+        self.node(1).docker(&["version"]).is_ok()
     }
 
     /// Starts what is missing. If it fails, nothing is left behind.
@@ -71,7 +72,7 @@ impl Lab {
         for node in self.nodes() {
             Self::equip(&node, ours, services)?;
         }
-        for block in ["labels", "secrets", "broker-users", "swarm-secrets"] {
+        for block in ["heartbeats", "labels", "secrets", "broker-users", "swarm-secrets"] {
             self.block(block, &[])?;
         }
         self.block("found", &[("CASSANDRA_IMAGE", "penstock-lab/services:1")])?;

@@ -84,7 +84,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 39] = [
+const TESTS: [Test; 40] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -102,6 +102,7 @@ const TESTS: [Test; 39] = [
     unnoticed("gates-scaled", scale::gates),
     short(unnoticed("worker-killed", processes::worker)),
     short(paused("gate-killed", 5, 5, processes::gate)),
+    short(paused("primary-stopped", 5, 5, processes::primary_stopped)),
     short(paused("containers-removed", 5, 5, logs::outlive)),
     unnoticed("elasticsearch-away", logs::kept),
     // Before any other node is killed, which makes another one lead.

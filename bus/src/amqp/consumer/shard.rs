@@ -39,6 +39,8 @@ pub(super) struct Shard {
     queue: Queue,
     consumption: Consumption,
     tried: Option<oneshot::Sender<()>>,
+    /// Whether it was bound here once. Each link binds all queues besides.
+    is_bound: bool,
     /// What is known to be wrong, so that it is logged once.
     fault: Option<String>,
     /// Consumers in a row that something waited for and nothing came to.
@@ -48,7 +50,7 @@ pub(super) struct Shard {
 impl Shard {
     /// Tells when it delivers for the first time, or cannot because of its own queue alone.
     pub(super) fn new(queue: Queue, consumption: Consumption, tried: oneshot::Sender<()>) -> Self {
-        Self { queue, consumption, tried: Some(tried), fault: None, passed_over: 0 }
+        Self { queue, consumption, tried: Some(tried), is_bound: false, fault: None, passed_over: 0 }
     }
 
     /// Consumes until cancelled; what breaks is mended.
@@ -91,7 +93,7 @@ impl Shard {
     }
 
     /// The link has declared the queue and its exchange, but they may have been deleted since.
-    async fn establish(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
+    async fn establish(&mut self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
         match self.consume(link).await {
             Err(LinkError::Lapin(error)) if error.is_amqp_soft_error() => {
                 let (channel, declaration) = (link.consuming_channel().await?, self.queue.declaration());
@@ -108,7 +110,7 @@ impl Shard {
 
     /// A queue without a leader may not answer. It may do so later, and give what it holds to a consumer that nobody
     /// waits for any more; and the driver keeps the channel of such a one open for ever. So it is closed here.
-    async fn consume(&self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
+    async fn consume(&mut self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
         let channel = link.consuming_channel().await?;
         let Ok(begun) = timeout(ANSWERED_WITHIN, self.begin(link, &channel)).await else {
             drop(self.close(link, channel, "no answer in time"));
@@ -124,9 +126,13 @@ impl Shard {
         self.consumption.tasks.spawn(async move { _ = until_lost.await })
     }
 
-    /// A queue that takes commands is bound before it is consumed: it may have been declared by one who got no further.
-    async fn begin(&self, link: &Link, channel: &Channel) -> lapin::Result<lapin::Consumer> {
-        link::bind(channel, &self.queue.declaration()).await?;
+    /// A queue that takes commands is bound before it is consumed: it may have been declared by one who got no further. But once
+    /// only: each time, all nodes of RabbitMQ must agree.
+    async fn begin(&mut self, link: &Link, channel: &Channel) -> lapin::Result<lapin::Consumer> {
+        if !self.is_bound {
+            link::bind(channel, &self.queue.declaration()).await?;
+            self.is_bound = true;
+        }
         channel.basic_qos(self.consumption.prefetch, BasicQosOptions::default()).await?;
         link.heard.count();
         let mut arguments = FieldTable::default();
@@ -216,6 +222,7 @@ impl Shard {
         // If nobody listens any more, it returns to the queue.
         let delivery = Delivery { queue: self.queue, returns, commands, death, receiver };
         let _ = self.consumption.deliveries.send(delivery).await;
+        self.consumption.delivered.notify_one();
     }
 
     fn rescue(&self, rescue: impl Future<Output = ()> + Send + 'static) {

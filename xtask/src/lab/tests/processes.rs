@@ -1,8 +1,8 @@
 //! Containers that are killed, or started again one after the other.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -33,6 +33,27 @@ pub(super) fn brokers(lab: &Lab) -> Result<String> {
 pub(super) fn databases(lab: &Lab) -> Result<String> {
     lab.block("restart-databases", &[])?;
     Ok(String::new())
+}
+
+/// The primary of Redis and the sentinel beside it, told to stop: another server has taken over before.
+pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
+    let primary = |node: &Node| -> Result<String> {
+        let (_, sentinel) = lab.container_of(&format!("sentinel-{}", node.number))?;
+        let ask = ["redis-cli", "-p", "26379", "sentinel", "get-master-addr-by-name", "sessions"];
+        let said = node.docker(&[&["exec", &sentinel][..], &ask].concat())?;
+        Ok(said.lines().next().context("a sentinel knows no primary")?.to_owned())
+    };
+    let before = primary(&lab.node(1))?;
+    let node = lab.nodes().into_iter().find(|node| before == format!("redis-{}", node.number));
+    let node = node.with_context(|| format!("no node has {before}"))?;
+    let sentinel = node.containers(&format!("sentinel-{}", node.number))?;
+    let began = Instant::now();
+    node.docker(&["stop", &node.containers(&before)?.concat(), &sentinel.concat()])?;
+    let stopped = began.elapsed().as_secs_f64();
+    lab.settle(WHOLE_WITHIN)?;
+    let after = primary(&node)?;
+    ensure!(before != after, "{before} is the primary still");
+    Ok(format!("from {before} to {after}, which took {stopped:.1} s"))
 }
 
 /// All servers and sentinels of Redis at once, as when all machines lose their power, while another server than the first is the
