@@ -134,7 +134,7 @@ impl Sessions for RedisSessions {
     }
 
     async fn check(&self) -> Result<(), SessionsError> {
-        self.primary.run(&self.scripts.check.prepare_invoke()).await
+        self.primary.check(&self.scripts.check.prepare_invoke()).await
     }
 }
 

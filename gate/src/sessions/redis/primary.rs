@@ -7,15 +7,20 @@ use super::{
 use redis::{
     FromRedisValue, Msg, PushInfo, PushKind, RedisError, ScriptInvocation, aio::MultiplexedConnection,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::{
     sync::{broadcast, mpsc, watch},
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
-/// For everything together, a second attempt included: then it is 503.
+/// For everything together, further attempts included: then it is 503.
 const LIMIT: Duration = Duration::from_millis(900);
+/// But after the first that failed, all have so long: meanwhile another server becomes primary.
+const FAILOVER: Duration = Duration::from_secs(5);
 /// For finding a primary: the sentinels, one server, perhaps another.
 const SEARCH: Duration = PATIENCE.saturating_mul(6);
 /// Between two searches.
@@ -28,6 +33,7 @@ const PIPELINE: usize = 1024;
 pub(super) struct Primary {
     current: watch::Receiver<Current>,
     lost: mpsc::UnboundedSender<u64>,
+    health: Arc<Mutex<Health>>,
     _keeping: Arc<Keeping>,
 }
 
@@ -39,6 +45,18 @@ enum Current {
 }
 
 struct Keeping(JoinHandle<()>);
+
+/// How it went lately.
+#[derive(Clone, Copy, Default)]
+enum Health {
+    /// Nothing was answered yet.
+    #[default]
+    Unknown,
+    /// The last was answered.
+    Well,
+    /// None was since then.
+    Failing(Instant),
+}
 
 /// Keeps the connection.
 struct Keeper {
@@ -56,54 +74,112 @@ impl Primary {
         let (lost, reports) = mpsc::unbounded_channel();
         let keeper = Keeper { place, channel, current, lost: reports, revoked };
         let keeping = Arc::new(Keeping(tokio::spawn(keeper.keep())));
-        Self { current: receiver, lost, _keeping: keeping }
+        Self { current: receiver, lost, health: Arc::default(), _keeping: keeping }
     }
 
     /// Runs a script that can be run twice: one that failed with its connection, or was not answered in time, or by a
-    /// server that is primary no longer, is run again.
+    /// server that is primary no longer, is run again, by another connection.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, SessionsError> {
-        self.within_limit(async {
-            match self.attempt(script).await {
-                Err(error) if ends_trust(&error) => self.attempt(script).await,
-                answer => answer,
+        let (began, mut given_up, mut failure) = (Instant::now(), 0, None);
+        loop {
+            match timeout_at(self.patience(began), self.attempt(script, &mut given_up)).await {
+                Ok(Err(error)) if ends_trust(&error) => {
+                    self.failed(began);
+                    failure = Some(error);
+                }
+                Ok(answer) => {
+                    *self.health() = Health::Well;
+                    return Ok(answer?);
+                }
+                Err(_) => {
+                    self.failed(began);
+                    if Instant::now() >= self.patience(began) {
+                        return Err(self.unavailable(failure));
+                    }
+                }
             }
-        })
-        .await
+        }
     }
 
-    async fn attempt<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
-        let (number, mut connection) = self.connection().await?;
+    /// Whether scripts can be run. They can also while they only have to wait a little for another primary.
+    pub(super) async fn check(&self, script: &ScriptInvocation<'_>) -> Result<(), SessionsError> {
+        let began = Instant::now();
+        let is_brief = |health| matches!(health, Health::Failing(since) if since + FAILOVER > began);
+        if is_brief(*self.health()) {
+            return Ok(());
+        }
+        match timeout(PATIENCE, self.attempt(script, &mut 0)).await {
+            Ok(Ok(())) => {
+                *self.health() = Health::Well;
+                Ok(())
+            }
+            Ok(Err(error)) if !ends_trust(&error) => Err(error.into()),
+            failed => {
+                self.failed(began);
+                let failure = failed.ok().and_then(Result::err);
+                if is_brief(*self.health()) { Ok(()) } else { Err(self.unavailable(failure)) }
+            }
+        }
+    }
+
+    /// By a newer connection than the one that was given up.
+    async fn attempt<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        given_up: &mut u64,
+    ) -> Result<T, RedisError> {
+        let (number, mut connection) = self.connection(*given_up).await?;
         let answer = script.invoke_async(&mut connection).await;
         if answer.as_ref().is_err_and(ends_trust) {
+            *given_up = number;
             // It fails when the keeper has ended, with this.
             let _ = self.lost.send(number);
         }
         answer
     }
 
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisError> {
+    async fn connection(&self, given_up: u64) -> Result<(u64, MultiplexedConnection), RedisError> {
         let mut current = self.current.clone();
-        let connected = current.wait_for(|current| matches!(current, Current::Connected(..))).await;
+        let is_newer =
+            |current: &Current| matches!(current, Current::Connected(number, _) if *number > given_up);
+        let connected = current.wait_for(is_newer).await;
         match connected.as_deref() {
             Ok(Current::Connected(number, connection)) => Ok((*number, connection.clone())),
-            _ => Err(RedisError::from((redis::ErrorKind::Io, "the gate is stopping"))),
+            _ => Err(RedisError::from((redis::ErrorKind::Client, "the gate is stopping"))),
         }
     }
 
-    async fn within_limit<T>(
-        &self,
-        answer: impl Future<Output = Result<T, RedisError>>,
-    ) -> Result<T, SessionsError> {
-        match timeout(LIMIT, answer).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(SessionsError::Unavailable(match &*self.current.borrow() {
-                Current::Connected(..) => format!("no answer within {LIMIT:?}"),
-                Current::Seeking(why) => why.clone(),
-            })),
+    /// Until when one that began then may go on.
+    fn patience(&self, began: Instant) -> Instant {
+        match *self.health() {
+            Health::Failing(since) => (began + LIMIT).max(since + FAILOVER),
+            Health::Unknown | Health::Well => began + LIMIT,
         }
+    }
+
+    /// One that began then was not answered.
+    fn failed(&self, began: Instant) {
+        let mut health = self.health();
+        if let Health::Well = *health {
+            *health = Health::Failing(began);
+        }
+    }
+
+    fn unavailable(&self, failure: Option<RedisError>) -> SessionsError {
+        SessionsError::Unavailable(match (&*self.current.borrow(), failure) {
+            // What a server said tells more than that the connection to it was given up for that.
+            (_, Some(error)) if error.code().is_some() => error.to_string(),
+            (Current::Seeking(why), _) => why.clone(),
+            (Current::Connected(..), Some(error)) => error.to_string(),
+            (Current::Connected(..), None) => format!("no answer within {LIMIT:?}"),
+        })
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
