@@ -26,37 +26,22 @@ own() { REDISCLI_AUTH=$(cat /run/secrets/redis_password) timeout 2 redis-cli "$@
 # Before the primary stops, another server takes over; without one after ten seconds it stops all the same. As soon as one of its
 # replicas has left it to become the primary, it takes no more changes: they would be forgotten.
 hand_over() {
-    replicas=$(own info replication | tr '\n' ' ' | sed -n 's/.*role:master connected_slaves:\([0-9]*\) .*/\1/p')
-    [ "${replicas:-0}" -gt 0 ] || return 0
+    replicas=$(own info replication | grep -c '^slave.*,state=online,')
+    own role | grep -qx master && [ "$replicas" -gt 0 ] || return 0
     own config set min-replicas-to-write "$replicas"
     for sentinel in sentinel-1 sentinel-2 sentinel-3; do
-        at_sentinel $sentinel failover | grep -q OK || continue
-        has_handed_over $sentinel "$name"
+        at_sentinel failover | grep -qE 'OK|INPROG' || continue
+        end=$(($(date +%s) + 10))
+        while [ "$(date +%s)" -lt "$end" ]; do
+            now=$(at_sentinel get-master-addr-by-name | head -n 1)
+            [ -z "$now" ] || [ "$now" = "$name" ] || return 0
+            sleep 0.3
+        done
         return 0
     done
 }
 
-at_sentinel() { timeout 2 redis-cli -h "$1" -p 26379 sentinel "$2" sessions; }
-
-# Returns when a sentinel takes another server than this for the primary, or does not after ten seconds.
-has_handed_over() {
-    for half_second in $(seq 20); do
-        at_sentinel "$1" get-master-addr-by-name | grep -qx "$2" || return 0
-        sleep 0.5
-    done
-}
-
-# Runs a command until it ends; when told to stop, does something else before that is told, too.
-run_until() {
-    before=$1
-    shift
-    "$@" &
-    process=$!
-    trap 'trap : TERM; $before || true; kill $process' TERM
-    # A signal ends a wait, too.
-    while kill -0 $process 2> /dev/null; do wait $process && status=0 || status=$?; done
-    exit "$status"
-}
+at_sentinel() { timeout 2 redis-cli -h "$sentinel" -p 26379 sentinel "$1" sessions; }
 
 case $role in
 server)
@@ -67,20 +52,27 @@ server)
     note_primary &
     set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name"
     [ "$primary" = "$name" ] || set -- "$@" --replicaof "$primary" 6379
-    before=hand_over
+    sh /etc/penstock/keep-log.sh "$log" "$@" &
+    server=$!
+    trap 'trap : TERM; hand_over || true; kill $server' TERM
+    # A signal ends a wait, too.
+    while kill -0 $server 2> /dev/null; do wait $server && status=0 || status=$?; done
+    exit "$status"
     ;;
 sentinel)
     # It writes what it learns into its file, so the file is its own, and stays; and as it holds a password, the directory is
     # closed to others. (Not by a umask: logs are read by others.)
     chmod 700 /data
     [ -s /data/sentinel.conf ] || cat /etc/penstock/sentinel.conf > /data/sentinel.conf
+    # What may have another value since.
+    sed -i "s/^sentinel failover-timeout .*/$(grep '^sentinel failover-timeout' /etc/penstock/sentinel.conf)/" /data/sentinel.conf
     # The primary's name must be known when it starts.
     until getent hosts "$(awk '$1 == "sentinel" && $2 == "monitor" { print $4 }' /data/sentinel.conf)" > /dev/null; do
         sleep 1
     done
-    set -- redis-server /data/sentinel.conf --sentinel --sentinel announce-ip "$name"
-    # Others look for the name of one that is gone, and do little else meanwhile: if the server beside it stops, too, that goes first.
-    before="has_handed_over $name redis-${name#sentinel-}"
+    # Not by its name: the others look for that again and again when it is gone, a second each time, and do little else meanwhile.
+    address=$(getent hosts "$(cat /etc/hostname)" | awk '{ print $1; exit }')
+    set -- redis-server /data/sentinel.conf --sentinel --sentinel announce-ip "$address"
+    exec sh /etc/penstock/keep-log.sh "$log" "$@"
     ;;
 esac
-run_until "$before" sh /etc/penstock/keep-log.sh "$log" "$@"

@@ -165,7 +165,6 @@ pub(crate) async fn a_read_that_nobody_answers_comes_to_every_sibling(ground: Gr
     }
     let queues: BTreeSet<u16> = copies.iter().map(|copy| copy.queue.shard).collect();
     assert_eq!(queues.len(), usize::from(Lane::Read.shards()));
-    assert_eq!(copies.first().unwrap().queue, copies.last().unwrap().queue);
     // The next one is due after sixteen times as long as the first.
     let more = timeout(BRIEF * 6, consumer.deliveries.recv()).await;
     assert!(more.is_err(), "{more:?}");

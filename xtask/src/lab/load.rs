@@ -302,11 +302,13 @@ impl Worker {
         };
         self.told.requests += 1;
         self.trace.clear();
-        match request(&self.records, &client, url).send().await {
+        let answered = request(&self.records, &client, url).send().await;
+        let trace = answered.as_ref().ok().and_then(|answer| answer.headers().get("traceparent"));
+        if let Some(Ok(trace)) = trace.map(HeaderValue::to_str) {
+            trace.clone_into(&mut self.trace);
+        }
+        match answered {
             Ok(answer) if answer.status().is_success() => {
-                if let Some(Ok(trace)) = answer.headers().get("traceparent").map(HeaderValue::to_str) {
-                    trace.clone_into(&mut self.trace);
-                }
                 let leaves = answer.headers().get("connection").is_some_and(|value| value == "close");
                 if answer.bytes().await.is_err() {
                     return self.failed("the answer broke off").await;

@@ -102,7 +102,7 @@ const TESTS: [Test; 40] = [
     unnoticed("gates-scaled", scale::gates),
     short(unnoticed("worker-killed", processes::worker)),
     short(paused("gate-killed", 5, 5, processes::gate)),
-    short(paused("primary-stopped", 5, 5, processes::primary_stopped)),
+    short(unnoticed("primary-stopped", processes::primary_stopped)),
     short(paused("containers-removed", 5, 5, logs::outlive)),
     unnoticed("elasticsearch-away", logs::kept),
     // Before any other node is killed, which makes another one lead.

@@ -96,6 +96,7 @@ impl Shard {
     async fn establish(&mut self, link: &Link) -> Result<(Channel, lapin::Consumer), LinkError> {
         match self.consume(link).await {
             Err(LinkError::Lapin(error)) if error.is_amqp_soft_error() => {
+                self.is_bound = false;
                 let (channel, declaration) = (link.consuming_channel().await?, self.queue.declaration());
                 let declaring = async {
                     link::declare_exchange(&channel).await?;

@@ -52,8 +52,8 @@ enum Health {
     /// Nothing was answered yet.
     #[default]
     Unknown,
-    /// The last was answered.
-    Well,
+    /// The last was answered, then.
+    Well(Instant),
     /// None was since then.
     Failing(Instant),
 }
@@ -91,7 +91,7 @@ impl Primary {
                     failure = Some(error);
                 }
                 Ok(answer) => {
-                    *self.health() = Health::Well;
+                    *self.health() = Health::Well(Instant::now());
                     return Ok(answer?);
                 }
                 Err(_) => {
@@ -111,9 +111,10 @@ impl Primary {
         if is_brief(*self.health()) {
             return Ok(());
         }
-        match timeout(PATIENCE, self.attempt(script, &mut 0)).await {
+        // Longer than an answer may take, so that a connection without one is given up.
+        match timeout(PATIENCE * 2, self.attempt(script, &mut 0)).await {
             Ok(Ok(())) => {
-                *self.health() = Health::Well;
+                *self.health() = Health::Well(Instant::now());
                 Ok(())
             }
             Ok(Err(error)) if !ends_trust(&error) => Err(error.into()),
@@ -155,16 +156,16 @@ impl Primary {
     /// Until when one that began then may go on.
     fn patience(&self, began: Instant) -> Instant {
         match *self.health() {
-            Health::Failing(since) => (began + LIMIT).max(since + FAILOVER),
-            Health::Unknown | Health::Well => began + LIMIT,
+            Health::Failing(since) => (since + FAILOVER).clamp(began + LIMIT, began + FAILOVER),
+            Health::Unknown | Health::Well(_) => began + LIMIT,
         }
     }
 
     /// One that began then was not answered.
     fn failed(&self, began: Instant) {
         let mut health = self.health();
-        if let Health::Well = *health {
-            *health = Health::Failing(began);
+        if let Health::Well(last) = *health {
+            *health = Health::Failing(began.max(last));
         }
     }
 

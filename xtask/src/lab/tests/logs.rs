@@ -2,18 +2,24 @@
 //!
 //! Logstash's image cannot be had here: rsyslog brings the lines of gates and workers to the stack's Elasticsearch.
 
-use std::{fs, time::Duration};
+use std::{fs, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Lab, WHOLE_WITHIN};
-use crate::lab::{
-    node::{Node, wait_for},
-    rest::Rest,
+use crate::{
+    command::told_by,
+    lab::{
+        node::{Node, wait_for},
+        rest::Rest,
+    },
 };
 
+const PIPELINE: &str = include_str!("../../../../logstash/pipeline/penstock.conf");
+/// What the paths begin with that Logstash reads.
+const LOGS: &str = "${LOG_DIR:/var/log/penstock}/";
 const ELASTICSEARCH: &str = "elasticsearch";
 const WRITERS: [&str; 2] = ["gate", "storage-worker"];
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
@@ -33,7 +39,27 @@ pub(super) fn outlive(lab: &Lab) -> Result<String> {
     }
     find(lab, &trace, &removed)?;
     lab.settle(WHOLE_WITHIN)?;
-    Ok("gate and worker removed, both lines found by their trace".to_owned())
+    let files = all_are_read(lab)?;
+    Ok(format!("gate and worker removed, both lines found by their trace; Logstash reads all {files} files"))
+}
+
+/// Every file on the log volumes is one that Logstash reads, and each of its paths leads to one: how many there are.
+fn all_are_read(lab: &Lab) -> Result<usize> {
+    let globs: Vec<&str> = PIPELINE.split('"').filter_map(|text| text.strip_prefix(LOGS)).collect();
+    let files = |options: &[&str]| -> Result<Vec<String>> {
+        let find =
+            |node: Node| told_by(Command::new("find").arg(node.logs()).args(["-type", "f"]).args(options));
+        let found = lab.nodes().into_iter().map(find).collect::<Result<Vec<_>>>()?.concat();
+        Ok(found.lines().map(str::to_owned).collect())
+    };
+    let others: Vec<&str> = globs.iter().flat_map(|glob| ["!", "-name", glob]).collect();
+    let unread = files(&others)?;
+    ensure!(unread.is_empty(), "Logstash does not read {unread:?}");
+    // Files that are full come later; `penstock serve` is not part of the stack.
+    for glob in globs.iter().filter(|glob| !glob.ends_with(".log.*") && !glob.starts_with("penstock-")) {
+        ensure!(!files(&["-name", glob])?.is_empty(), "no file is called {glob}");
+    }
+    Ok(files(&[])?.len())
 }
 
 /// Takes Elasticsearch away, and looks for what was written meanwhile when it is back.

@@ -1,6 +1,6 @@
 //! Containers that are killed, or started again one after the other.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
@@ -35,7 +35,7 @@ pub(super) fn databases(lab: &Lab) -> Result<String> {
     Ok(String::new())
 }
 
-/// The primary of Redis and the sentinel beside it, told to stop: another server has taken over before.
+/// The primary of Redis and the sentinel beside it, as when their files change: another server has taken over before.
 pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
     let primary = |node: &Node| -> Result<String> {
         let (_, sentinel) = lab.container_of(&format!("sentinel-{}", node.number))?;
@@ -46,14 +46,19 @@ pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
     let before = primary(&lab.node(1))?;
     let node = lab.nodes().into_iter().find(|node| before == format!("redis-{}", node.number));
     let node = node.with_context(|| format!("no node has {before}"))?;
-    let sentinel = node.containers(&format!("sentinel-{}", node.number))?;
-    let began = Instant::now();
-    node.docker(&["stop", &node.containers(&before)?.concat(), &sentinel.concat()])?;
-    let stopped = began.elapsed().as_secs_f64();
+    let stopped = node.containers(&before)?.pop().with_context(|| format!("no container of {before}"))?;
+    for service in [before.clone(), format!("sentinel-{}", node.number)] {
+        let service = format!("penstock_{service}");
+        lab.node(1).docker(&["service", "update", "--force", "--detach", "--quiet", &service])?;
+    }
+    let stops = wait_for(&format!("{before} stops"), MOVED_WITHIN, || {
+        Ok(!node.containers(&before)?.contains(&stopped))
+    })?;
     lab.settle(WHOLE_WITHIN)?;
     let after = primary(&node)?;
     ensure!(before != after, "{before} is the primary still");
-    Ok(format!("from {before} to {after}, which took {stopped:.1} s"))
+    let stops = stops.as_secs_f64();
+    Ok(format!("from {before}, which stops after {stops:.1} s, to {after}"))
 }
 
 /// All servers and sentinels of Redis at once, as when all machines lose their power, while another server than the first is the
