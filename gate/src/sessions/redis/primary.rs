@@ -83,9 +83,25 @@ impl Primary {
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, SessionsError> {
+        self.run_within(script, |began| self.patience(began)).await
+    }
+
+    /// The same, without waiting for another primary: for what need not be done.
+    pub(super) async fn run_briefly<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+    ) -> Result<T, SessionsError> {
+        self.run_within(script, |began| began + LIMIT).await
+    }
+
+    async fn run_within<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        patience: impl Fn(Instant) -> Instant,
+    ) -> Result<T, SessionsError> {
         let (began, mut given_up, mut failure) = (Instant::now(), 0, None);
         loop {
-            match timeout_at(self.patience(began), self.attempt(script, &mut given_up)).await {
+            match timeout_at(patience(began), self.attempt(script, &mut given_up)).await {
                 Ok(Err(error)) if ends_trust(&error) => {
                     self.failed(began);
                     failure = Some(error);
@@ -96,7 +112,7 @@ impl Primary {
                 }
                 Err(_) => {
                     self.failed(began);
-                    if Instant::now() >= self.patience(began) {
+                    if Instant::now() >= patience(began) {
                         return Err(self.unavailable(failure));
                     }
                 }
