@@ -37,12 +37,6 @@ pub(super) fn databases(lab: &Lab) -> Result<String> {
 
 /// The primary of Redis and the sentinel beside it, as when their files change: another server has taken over before.
 pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
-    let primary = |node: &Node| -> Result<String> {
-        let (_, sentinel) = lab.container_of(&format!("sentinel-{}", node.number))?;
-        let ask = ["redis-cli", "-p", "26379", "sentinel", "get-master-addr-by-name", "sessions"];
-        let said = node.docker(&[&["exec", &sentinel][..], &ask].concat())?;
-        Ok(said.lines().next().context("a sentinel knows no primary")?.to_owned())
-    };
     let before = primary(&lab.node(1))?;
     let node = lab.nodes().into_iter().find(|node| before == format!("redis-{}", node.number));
     let node = node.with_context(|| format!("no node has {before}"))?;
@@ -65,17 +59,12 @@ pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
 /// primary. A session that only that one knows lives on.
 pub(super) fn sessions(lab: &Lab) -> Result<String> {
     let (one, two) = (lab.node(1), lab.node(2));
-    let sentinel = || one.containers("sentinel-1")?.pop().context("no sentinel on this node");
-    let ask =
-        |what: &str| one.docker(&["exec", &sentinel()?, "sh", "-c", &format!("redis-cli -p 26379 {what}")]);
-    let primary =
-        || Ok::<_, anyhow::Error>(ask("sentinel get-master-addr-by-name sessions")?.contains("redis-1"));
     wait_for("another primary", MOVED_WITHIN, || {
         // Refused while another failover is under way.
-        if primary()? {
-            ask("sentinel failover sessions")?;
+        if primary(&one)? == "redis-1" {
+            ask_sentinel(&one, "failover")?;
         }
-        Ok(!primary()?)
+        Ok(primary(&one)? != "redis-1")
     })?;
     let redis: Vec<(Node, String)> = lab
         .nodes()
@@ -103,6 +92,18 @@ pub(super) fn sessions(lab: &Lab) -> Result<String> {
     let whole = lab.settle(WHOLE_WITHIN)?;
     session.insist(Method::GET, &format!("{}/v1/session", two.edge()), &[], &Value::Null)?;
     Ok(format!("all there again after {} s, with the session", whole.as_secs()))
+}
+
+/// Which server the sentinel on a node takes for the primary.
+fn primary(node: &Node) -> Result<String> {
+    let said = ask_sentinel(node, "get-master-addr-by-name")?;
+    Ok(said.lines().next().context("a sentinel knows no primary")?.to_owned())
+}
+
+fn ask_sentinel(node: &Node, what: &str) -> Result<String> {
+    let sentinel = node.containers(&format!("sentinel-{}", node.number))?;
+    let sentinel = sentinel.first().context("no sentinel on this node")?;
+    node.docker(&["exec", sentinel, "redis-cli", "-p", "26379", "sentinel", what, "sessions"])
 }
 
 fn kill_one(lab: &Lab, service: &str) -> Result<String> {
