@@ -4,7 +4,7 @@
 //! - [`config`]: which brokers, and by what name.
 //! - [`link`]: one pair of connections to one broker: commands and replies leave by one, deliveries come by the
 //!   other, because an alarm stops everything on a connection that publishes, acks included.
-//! - [`supervisor`]: keeps a link up, for ever, over all the brokers.
+//! - [`supervisor`]: keeps a link up, for ever, over all the brokers. [`ways`]: by which link commands leave.
 //! - [`publish`]: one message, and what can become of it.
 //! - [`publisher`]: one task for each shard that sends commands.
 //! - [`inbox`]: the queue that brings a gate its outcomes. [`attendance`]: whether anybody takes its commands.
@@ -24,28 +24,32 @@ mod publisher;
 mod receiver;
 mod rescue;
 mod supervisor;
+mod ways;
 
 pub use config::{AmqpConfig, InvalidAmqpConfig};
 
 use crate::{
-    Bus, BusError, Clock, ConsumeOptions, Consumer, Deferral, Health, Lane, Queue,
+    Bus, BusError, Clock, ConsumeOptions, Consumer, Deferral, Health,
     calls::{self, Attempt, Calls, Passage, Transport},
 };
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use messages::{Envelope, Reply};
 use outbox::Outbox;
 use receiver::Returns;
-use std::{collections::HashMap, sync::Arc, time::Duration};
-use supervisor::Links;
-use tokio::sync::{mpsc, watch};
+use std::{sync::Arc, time::Duration};
+use supervisor::{Links, Supervisor};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use ways::Ways;
 
 /// A bus over RabbitMQ, for gates and workers alike: what a side does not use is not set up.
 #[derive(Debug)]
 pub struct AmqpBus {
     calls: Arc<Calls>,
+    /// By which deliveries come, and replies leave.
     links: Links,
-    publishers: HashMap<Queue, mpsc::UnboundedSender<Attempt>>,
+    ways: Ways,
     outbox: Outbox,
     returns: Returns,
     /// Tasks that have something to finish when the bus closes.
@@ -61,28 +65,17 @@ impl AmqpBus {
         let (tasks, closing, closed) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let calls = Arc::new(Calls::default());
-        let links = Links::new();
-        let publish = |queue| {
-            let (sender, attempts) = mpsc::unbounded_channel();
-            tasks.spawn(publisher::run(queue, attempts, links.clone(), closing.clone()));
-            (queue, sender)
-        };
-        let publishers = Lane::OF_GATES.into_iter().flat_map(Lane::queues).map(publish).collect();
+        let supervisors = Supervisor::of(config, &calls, &tasks, &closing);
+        let all: Vec<Links> = supervisors.iter().map(Supervisor::links).collect();
+        let (links, ways) = (all[0].clone(), Ways::over(&all, &tasks, &closing));
         let outbox = Outbox::open(&tasks, links.clone(), closing.clone());
         let returns = Returns::open(&tasks, closing.clone());
-        let supervisor = supervisor::Supervisor {
-            config,
-            calls: Arc::clone(&calls),
-            links: links.clone(),
-            tasks: tasks.clone(),
-            closing: closing.clone(),
-        };
         let finished = closed.clone().drop_guard();
         tokio::spawn(async move {
             let _finished = finished;
-            supervisor.run().await;
+            join_all(supervisors.into_iter().map(Supervisor::run)).await;
         });
-        Self { calls, links, publishers, outbox, returns, tasks, closing, closed }
+        Self { calls, links, ways, outbox, returns, tasks, closing, closed }
     }
 }
 
@@ -93,15 +86,12 @@ impl Drop for AmqpBus {
 }
 
 impl Transport for AmqpBus {
-    fn send(&self, attempt: Attempt) {
-        // Every queue that commands go to has a publisher. One that has closed drops the attempt; its call ends with the bus.
-        if let Some(publisher) = self.publishers.get(&attempt.queue) {
-            let _ = publisher.send(attempt);
-        }
+    fn send(&self, attempt: Attempt, by_another_way: bool) {
+        self.ways.send(attempt, by_another_way);
     }
 
     fn passage(&self) -> watch::Receiver<Passage> {
-        self.links.passage()
+        self.ways.passage()
     }
 }
 
@@ -126,7 +116,7 @@ impl Bus for AmqpBus {
     }
 
     fn health(&self) -> watch::Receiver<Health> {
-        self.links.health()
+        self.ways.health()
     }
 
     fn clock(&self) -> watch::Receiver<Clock> {

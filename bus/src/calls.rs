@@ -12,7 +12,7 @@ pub(crate) use attempt::{Attempt, Sealed};
 pub use clock::Clock;
 pub(crate) use pending::Calls;
 
-use crate::{BusError, Deferral, Lane};
+use crate::{BusError, Deferral, Health, Lane};
 use attempt::Report;
 use messages::{Envelope, Handling, Outcome, Rejection, Reply, Timestamp};
 use pending::Seat;
@@ -26,16 +26,17 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// A read without an answer after this long is sent to another queue: its own, or the worker that has it, may be gone with a
-/// node. After twice as long again to the next one, and so on, round and round.
+/// A read without an answer after this long is sent to another queue, and by another way: its own, or the worker that has it, may
+/// be gone with a node. After twice as long again to the next one, and so on, round and round.
 const READ_PATIENCE: Duration = Duration::from_millis(250);
 /// Or after so many times as long as reads take just now: where all are slow, copies would make all slower.
 const TIMES_AS_LONG: u32 = 3;
 
 /// A way for commands to leave, and for what became of the attempt to come back.
 pub(crate) trait Transport {
-    /// Sends a command, now or a little later; [`Attempt::report`] says what became of it.
-    fn send(&self, attempt: Attempt);
+    /// Sends a command, now or a little later, by another way than usual if there is one and that is wanted;
+    /// [`Attempt::report`] says what became of it.
+    fn send(&self, attempt: Attempt, by_another_way: bool);
 
     /// Whether commands can leave.
     fn passage(&self) -> watch::Receiver<Passage>;
@@ -55,6 +56,16 @@ pub(crate) enum Passage {
     Closed,
 }
 
+impl From<&Passage> for Health {
+    fn from(passage: &Passage) -> Self {
+        match passage {
+            Passage::Open(_) => Self::Up,
+            Passage::Blocked(reason) | Passage::Down(reason) => Self::Down(reason.clone()),
+            Passage::Closed => Self::Down(BusError::Closed.to_string()),
+        }
+    }
+}
+
 /// One call.
 struct Call<'a, T> {
     transport: &'a T,
@@ -72,6 +83,8 @@ struct Call<'a, T> {
     first_patience: Duration,
     patience: Duration,
     next_chance: Option<Instant>,
+    /// How often it was sent because no answer came.
+    chances: u16,
 }
 
 /// How far a call has come.
@@ -172,8 +185,9 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
             first_patience: patience,
             patience,
             next_chance,
+            chances: 0,
         };
-        call.send();
+        call.send(false);
         Ok(Some(call))
     }
 
@@ -193,8 +207,9 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                     self.patience *= 2;
                     // A read's queues one after the other; a write's own, once.
                     self.next_chance = self.route.turn().then(|| Instant::now() + self.patience);
+                    self.chances = self.chances.wrapping_add(1);
                     if matches!(*self.passage.borrow(), Passage::Open(_)) {
-                        self.send();
+                        self.send(self.turns_off());
                     }
                 }
                 Ok(()) = self.passage.changed() => {
@@ -205,9 +220,16 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
         }
     }
 
-    fn send(&self) {
+    fn send(&self, by_another_way: bool) {
         self.seat.pending().attempt_begins();
-        self.transport.send(Attempt::new(self.route.queue, Arc::clone(&self.command), self.reports.clone()));
+        let attempt = Attempt::new(self.route.queue, Arc::clone(&self.command), self.reports.clone());
+        self.transport.send(attempt, by_another_way);
+    }
+
+    /// Each time by the other way; but not to the same queue by the same way as a round before.
+    fn turns_off(&self) -> bool {
+        let rounds = self.chances / self.route.queue.lane.shards();
+        (self.chances + rounds) % 2 == 1
     }
 
     /// What became of an attempt that failed. It ends the call only if it is certain that no attempt of this
@@ -217,11 +239,11 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
         match error {
             // The broker was silent on a connection that stands: once more. If that is lost, the next one will carry
             // the command.
-            BusError::Broken(_) if *self.passage.borrow() == Passage::Open(self.sent_by) => self.send(),
+            BusError::Broken(_) if *self.passage.borrow() == Passage::Open(self.sent_by) => self.send(false),
             BusError::Unreachable(_) | BusError::Broken(_) => {}
             // What one queue does not take another may.
             _ if self.route.detour() => {
-                self.send();
+                self.send(false);
                 return Ok(());
             }
             error if certain => return Err(error),
@@ -241,7 +263,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                     self.patience = self.first_patience;
                     self.next_chance = Some(Instant::now() + self.patience);
                 }
-                self.send();
+                self.send(false);
                 Ok(())
             }
             Passage::Closed if self.seat.pending().is_certain() => Err(BusError::Closed),

@@ -110,7 +110,7 @@ impl Drop for LocalBus {
 }
 
 impl Transport for LocalBus {
-    fn send(&self, attempt: Attempt) {
+    fn send(&self, attempt: Attempt, _by_another_way: bool) {
         // Every queue there is stands in the map.
         if let Some(queue) = self.queues.get(&attempt.queue) {
             queue.push(attempt);

@@ -4,7 +4,7 @@
 //! - [`ground`]: what a test stands on: a gate, workers, and the broker between them.
 //! - [`commands`]: commands and answers.
 //! - [`calls`], [`deliveries`], [`deferrals`], [`deaths`], [`shards`], [`loads`]: the contract.
-//! - [`amqp`]: what only a real broker can do to us. [`rights`]: what it lets users do.
+//! - [`amqp`], [`spare`]: what only a real broker, and the way to it, can do to us. [`rights`]: what it lets users do.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)] // It is a test throughout.
 
@@ -30,6 +30,8 @@ mod outages;
 mod rights;
 #[path = "contract/shards.rs"]
 mod shards;
+#[path = "contract/spare.rs"]
+mod spare;
 
 use ground::{Ground, Kind};
 

@@ -19,7 +19,8 @@ use std::sync::Arc;
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let amqp = AmqpConfig::new(&config.amqp_urls, config.name)
         .map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))?
-        .with_password(config.amqp_password_file.as_ref().map(Secret::expose));
+        .with_password(config.amqp_password_file.as_ref().map(Secret::expose))
+        .with_spare_link();
     let password = config.redis_password_file.as_ref().map(Secret::expose);
     let sessions =
         RedisSessions::connect_with_password(&config.redis_url, password, config.sessions.lifetimes())

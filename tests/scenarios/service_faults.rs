@@ -10,6 +10,7 @@ use testbed::{Persistence, RabbitMq, Redis};
 faults! {
     work_resumes_after_the_broker_was_killed
     large_changes_fit_into_a_gate_while_the_broker_is_frozen
+    while_the_session_store_is_silent_who_was_seen_is_served
     without_the_session_store_nobody_gets_in
 }
 
@@ -17,6 +18,8 @@ faults! {
 const ANSWERED_WITHIN: Duration = Duration::from_secs(16);
 /// Long before a deadline: nobody waits for a session store that does not answer.
 const AT_ONCE: Duration = Duration::from_secs(6);
+/// How long a gate trusts what it has found, and within which a session that has ended is dead everywhere.
+const TRUST: Duration = Duration::from_secs(1);
 const NOTICED_WITHIN: Duration = Duration::from_mins(2);
 /// As many as a gate takes at once, and the most memory it may have then, in bytes. The stack gives it 512 MB.
 const LARGE: usize = 1000;
@@ -90,6 +93,48 @@ async fn large_changes_fit_into_a_gate_while_the_broker_is_frozen(stage: Stage) 
     assert!(most <= MEMORY, "{} MB", most >> 20);
     until(201, async || admin.post(&records).json(&document).await).await;
     until(200, async || admin.get("/readyz").await).await;
+}
+
+async fn while_the_session_store_is_silent_who_was_seen_is_served(stage: Stage) {
+    let mut redis = Redis::start(stage.path(), Persistence::AppendOnlyFile).unwrap();
+    let cluster = Cluster::start(&stage, Ground::on(testbed::amqp(), testbed::cassandra(), redis.url()));
+    let service = cluster.service().await;
+    let (ann, bob) = (service.user("ann").await, service.user("bob").await);
+    let records = service.collection("known").await;
+    let seen = [0, 1].map(|gate| ann.client.at(service.root(gate)));
+    let leaving = [0, 1].map(|gate| bob.client.at(service.root(gate)));
+    for client in seen.iter().chain(&leaving) {
+        client.get(&records).await.is(200);
+    }
+    let silent = Instant::now();
+    redis.freeze().unwrap();
+    leaving[0].delete("/v1/session").await.is(204);
+    let left = Instant::now();
+    leaving[0].get(&records).await.is(401);
+    // The other gate hears nothing of it, and has seen bob a moment ago.
+    loop {
+        let asked = left.elapsed();
+        if leaving[1].get(&records).await.status == 401 {
+            break;
+        }
+        assert!(asked < TRUST, "let in {asked:?} after its end");
+    }
+    while silent.elapsed() < 3 * TRUST {
+        for client in &seen {
+            client.get(&records).await.is(200);
+            client.post(&records).json(&json!({})).await.is(201);
+            client.get("/v1/session").await.is(200);
+        }
+    }
+    leaving[1].post(&records).json(&json!({})).await.is(401);
+    // Whom no gate has seen lately is not let in.
+    let unseen = service.stranger_at(0).with_token(&"A".repeat(43)).get(&records).await;
+    unseen.problem(503, "sessions-unavailable", "not_executed");
+    redis.thaw().unwrap();
+    until(200, async || service.admin_at(1).get("/readyz").await).await;
+    seen[1].get(&records).await.is(200);
+    leaving[1].get(&records).await.is(401);
+    cluster.ground.assert_drained();
 }
 
 async fn without_the_session_store_nobody_gets_in(stage: Stage) {

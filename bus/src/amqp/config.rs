@@ -14,6 +14,7 @@ const HEARTBEAT: u16 = 3;
 pub struct AmqpConfig {
     pub(super) hosts: Vec<AMQPUri>,
     pub(super) name: String,
+    pub(super) has_spare: bool,
 }
 
 /// Why a configuration cannot be used: a sentence for whoever wrote it. It never holds the password.
@@ -39,7 +40,15 @@ impl AmqpConfig {
                 "no message broker is given: name at least one amqp:// URI".to_owned(),
             ));
         }
-        Ok(Self { hosts, name: name.into() })
+        Ok(Self { hosts, name: name.into(), has_spare: false })
+    }
+
+    /// With a second link, to another broker, if there are several: for who sends commands. What is not answered is sent by it,
+    /// too, and it takes the place of the first when that is lost.
+    #[must_use]
+    pub fn with_spare_link(mut self) -> Self {
+        self.has_spare = self.hosts.len() > 1;
+        self
     }
 
     /// With this password, if there is one, in place of those in the URIs.
@@ -68,7 +77,7 @@ impl AmqpConfig {
 impl fmt::Debug for AmqpConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: Vec<_> = self.hosts.iter().map(address).collect();
-        f.debug_struct("AmqpConfig").field("hosts", &hosts).field("name", &self.name).finish()
+        f.debug_struct("AmqpConfig").field("hosts", &hosts).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -129,6 +138,6 @@ mod tests {
         let config =
             AmqpConfig::new(["amqp://guest:secret@rabbit-1", " amqp://guest:secret@rabbit-2"], "gate");
         let shown = format!("{:?}", config.unwrap());
-        assert_eq!(shown, r#"AmqpConfig { hosts: ["rabbit-1:5672", "rabbit-2:5672"], name: "gate" }"#);
+        assert_eq!(shown, r#"AmqpConfig { hosts: ["rabbit-1:5672", "rabbit-2:5672"], name: "gate", .. }"#);
     }
 }

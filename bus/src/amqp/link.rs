@@ -1,6 +1,6 @@
 //! One pair of connections to one broker.
 
-use super::{attendance, inbox};
+use super::{attendance, config, inbox};
 use crate::{
     Queue,
     calls::Calls,
@@ -17,6 +17,7 @@ use lapin::{
     uri::AMQPUri,
 };
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -28,7 +29,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{OnceCell, mpsc},
-    time::{sleep, timeout},
+    time::{error::Elapsed, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,8 @@ pub(super) struct Heard(Arc<AtomicU64>);
 pub(super) struct Link {
     /// Counts the links of this bus.
     pub(super) generation: u64,
+    /// The broker's.
+    pub(super) address: String,
     /// Cancelled when it carries nothing any more.
     pub(super) lost: CancellationToken,
     /// What comes from the broker.
@@ -108,6 +111,7 @@ impl Link {
         host: &AMQPUri,
         name: &str,
         generation: u64,
+        is_first: bool,
         calls: Arc<Calls>,
     ) -> Result<(Arc<Self>, mpsc::UnboundedReceiver<News>), LinkError> {
         let publishing = connect(host, &format!("{name} publishing")).await?;
@@ -117,7 +121,7 @@ impl Link {
         listen(&publishing, sender.clone(), &lost);
         listen(&consuming, sender.clone(), &lost);
         // A broker that is recovering holds declarations back. Queues that exist can be used all the same.
-        let within = if generation == 1 { DECLARING } else { DECLARING_AGAIN };
+        let within = if is_first { DECLARING } else { DECLARING_AGAIN };
         let declared = timeout(within, declare(&publishing)).await.ok().transpose()?;
         let channel =
             timeout(GREETING, consuming.create_channel()).await.map_err(|_| LinkError::Silent)??;
@@ -133,9 +137,9 @@ impl Link {
         tokio::spawn(lost.clone().run_until_cancelled_owned(watching));
         // What was known of workers may be over.
         calls.attended(true);
-        let name = name.to_owned();
+        let (address, name) = (config::address(host), name.to_owned());
         let reply_queue = OnceCell::new();
-        let link = Self { generation, lost, heard, publishing, consuming, name, calls, reply_queue };
+        let link = Self { generation, address, lost, heard, publishing, consuming, name, calls, reply_queue };
         let link = Arc::new(link);
         if declared.is_none() {
             tracing::warn!(
@@ -229,12 +233,21 @@ impl Heard {
 /// Whether nobody greets there. A driver that meets a broker that is frozen keeps a connection, and a thread, until it is not:
 /// whoever has met one asks in this way first.
 pub(super) async fn is_silent(host: &AMQPUri) -> bool {
+    greeting(host).await.is_err()
+}
+
+/// Whether a broker greets there.
+pub(super) async fn greets(host: &AMQPUri) -> bool {
+    matches!(greeting(host).await, Ok(Ok(_)))
+}
+
+async fn greeting(host: &AMQPUri) -> Result<io::Result<u8>, Elapsed> {
     let greeting = async {
         let mut stream = TcpStream::connect((host.authority.host.as_str(), host.authority.port)).await?;
         stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
         stream.read_u8().await
     };
-    timeout(GREETING, greeting).await.is_err()
+    timeout(GREETING, greeting).await
 }
 
 async fn connect(host: &AMQPUri, name: &str) -> Result<Connection, LinkError> {

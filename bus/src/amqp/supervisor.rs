@@ -5,11 +5,18 @@ use super::{
     link::{self, Link, LinkError, News},
 };
 use crate::{
-    BusError, Health,
+    BusError,
     calls::{Calls, Passage},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{sleep, timeout},
@@ -20,34 +27,39 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const FLUSH: Duration = Duration::from_secs(5);
 const MIN_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(2);
+/// How often a spare link at the broker of the other link looks for another broker.
+const LOOKED_APART_EVERY: Duration = Duration::from_secs(10);
+const APART: &str = "the other link is to the same broker, and there is another one";
 
 /// The present link, and what others may know about it.
 #[derive(Clone, Debug)]
 pub(super) struct Links {
     link: watch::Sender<Option<Arc<Link>>>,
     passage: watch::Sender<Passage>,
-    health: watch::Sender<Health>,
 }
 
 /// Keeps a link up.
 pub(super) struct Supervisor {
-    pub(super) config: AmqpConfig,
-    pub(super) calls: Arc<Calls>,
-    pub(super) links: Links,
+    config: Arc<AmqpConfig>,
+    calls: Arc<Calls>,
+    links: Links,
+    /// Which of the brokers comes first.
+    start: usize,
+    /// How many links there were, of all supervisors.
+    generations: Arc<AtomicU64>,
+    /// Whose broker is not to be this one's, too.
+    other: Option<Links>,
+    is_spare: bool,
     /// They may finish before the last link is closed.
-    pub(super) tasks: TaskTracker,
-    pub(super) closing: CancellationToken,
+    tasks: TaskTracker,
+    closing: CancellationToken,
 }
 
 impl Links {
     /// None yet.
     pub(super) fn new() -> Self {
         let reason = "not connected yet".to_owned();
-        Self {
-            link: watch::Sender::new(None),
-            passage: watch::Sender::new(Passage::Down(reason.clone())),
-            health: watch::Sender::new(Health::Down(reason)),
-        }
+        Self { link: watch::Sender::new(None), passage: watch::Sender::new(Passage::Down(reason)) }
     }
 
     /// The link, if there is one.
@@ -81,36 +93,59 @@ impl Links {
         self.passage.subscribe()
     }
 
-    /// The same for everybody else.
-    pub(super) fn health(&self) -> watch::Receiver<Health> {
-        self.health.subscribe()
-    }
-
     fn up(&self, link: &Arc<Link>) {
         self.link.send_replace(Some(Arc::clone(link)));
         self.passage.send_replace(Passage::Open(link.generation));
-        self.health.send_replace(Health::Up);
     }
 
     fn blocked(&self, reason: &str) {
         let reason = format!("the message broker blocks publishers: {reason}");
-        self.passage.send_replace(Passage::Blocked(reason.clone()));
-        self.health.send_replace(Health::Down(reason));
+        self.passage.send_replace(Passage::Blocked(reason));
     }
 
     fn down(&self, reason: String) {
         self.link.send_replace(None);
-        self.passage.send_replace(Passage::Down(reason.clone()));
-        self.health.send_replace(Health::Down(reason));
+        self.passage.send_replace(Passage::Down(reason));
     }
 
     fn closed(&self) {
         self.passage.send_replace(Passage::Closed);
-        self.health.send_replace(Health::Down(BusError::Closed.to_string()));
     }
 }
 
 impl Supervisor {
+    /// One, and another one if a spare link is wanted.
+    pub(super) fn of(
+        config: AmqpConfig,
+        calls: &Arc<Calls>,
+        tasks: &TaskTracker,
+        closing: &CancellationToken,
+    ) -> Vec<Self> {
+        let number = if config.has_spare { 2 } else { 1 };
+        let config = Arc::new(config);
+        // Gates and workers of one cluster do not all begin with its first node.
+        let start = usize::from(uuid::Uuid::now_v7().as_bytes()[15]);
+        let (all, generations): (Vec<Links>, _) =
+            ((0..number).map(|_| Links::new()).collect(), Arc::default());
+        let supervise = |number: usize| Self {
+            calls: Arc::clone(calls),
+            links: all[number].clone(),
+            start: (start + number) % config.hosts.len(),
+            config: Arc::clone(&config),
+            generations: Arc::clone(&generations),
+            other: all.get(1 - number).cloned(),
+            is_spare: number > 0,
+            tasks: tasks.clone(),
+            closing: closing.clone(),
+        };
+        (0..number).map(supervise).collect()
+    }
+
+    /// What others may know.
+    pub(super) fn links(&self) -> Links {
+        self.links.clone()
+    }
+
     /// Connects, again and again, until the bus closes; then lets everybody finish and says goodbye.
     pub(super) async fn run(self) {
         let closing = self.closing.clone();
@@ -132,16 +167,20 @@ impl Supervisor {
             .with_jitter()
             .without_max_times();
         let mut backoff = delays.build();
-        // Gates and workers of one cluster do not all begin with its first node.
         let hosts = &self.config.hosts;
-        let start = usize::from(uuid::Uuid::now_v7().as_bytes()[15]) % hosts.len();
-        let mut links: u64 = 0;
+        let (mut is_first, mut passed_over) = (true, false);
         let mut silent = BTreeSet::new();
-        for (number, host) in hosts.iter().enumerate().cycle().skip(start) {
+        for (number, host) in hosts.iter().enumerate().cycle().skip(self.start) {
+            // Once: there may be no other.
+            if !passed_over && self.other() == Some(config::address(host)) {
+                passed_over = true;
+                continue;
+            }
             let opened = if silent.contains(&number) && link::is_silent(host).await {
                 Err(LinkError::Silent)
             } else {
-                Link::open(host, &self.config.name, links + 1, Arc::clone(&self.calls)).await
+                let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
+                Link::open(host, &self.config.name, generation, is_first, Arc::clone(&self.calls)).await
             };
             match opened {
                 Err(LinkError::Silent) => silent.insert(number),
@@ -149,10 +188,13 @@ impl Supervisor {
             };
             match opened {
                 Ok((link, news)) => {
-                    links += 1;
+                    (is_first, passed_over) = (false, false);
                     tracing::info!(server.address = config::address(host), "connected to the message broker");
                     self.links.up(&link);
-                    let reason = self.watch(&link, news).await;
+                    let reason = tokio::select! {
+                        reason = self.watch(&link, news) => reason,
+                        () = self.prepare(&link), if self.other.is_some() => APART.to_owned(),
+                    };
                     tracing::warn!(
                         server.address = config::address(host),
                         error.message = reason,
@@ -165,6 +207,28 @@ impl Supervisor {
                 Err(error) => self.failed(&config::address(host), &error),
             }
             sleep(backoff.next().unwrap_or(MAX_DELAY)).await;
+        }
+    }
+
+    /// The broker of the other link.
+    fn other(&self) -> Option<String> {
+        Some(self.other.as_ref()?.current()?.address.clone())
+    }
+
+    /// Of two links either may be the one that is needed next. Ends when the spare one could be to another broker than the first.
+    async fn prepare(&self, link: &Arc<Link>) {
+        // If that fails, the first command tries again.
+        let _ = link.reply_queue().await;
+        loop {
+            sleep(LOOKED_APART_EVERY).await;
+            if !self.is_spare || self.other().as_ref() != Some(&link.address) {
+                continue;
+            }
+            for host in self.config.hosts.iter().filter(|host| config::address(host) != link.address) {
+                if link::greets(host).await {
+                    return;
+                }
+            }
         }
     }
 
@@ -192,7 +256,7 @@ impl Supervisor {
             LinkError::OtherArguments { .. } | LinkError::Undeclared => error.to_string(),
             LinkError::Silent | LinkError::Lapin(_) => format!("cannot connect to {address}: {error}"),
         };
-        if *self.links.health.borrow() != Health::Down(reason.clone()) {
+        if *self.links.passage.borrow() != Passage::Down(reason.clone()) {
             tracing::warn!(
                 server.address = address,
                 error.message = reason,

@@ -195,7 +195,7 @@ async fn any_of_the_brokers_will_do() {
 }
 
 /// A way to the vhost that can be cut.
-async fn cuttable(vhost: &Vhost) -> (Proxy, String) {
+pub(crate) async fn cuttable(vhost: &Vhost) -> (Proxy, String) {
     let url = vhost.url.clone();
     blocking(move || {
         let (credentials, rest) = url.split_once('@').unwrap();

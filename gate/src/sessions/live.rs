@@ -1,17 +1,26 @@
-//! Sessions as the gate sees them: what was found is trusted for a moment, unless it is heard that it has ended.
+//! Sessions as the gate sees them: what was found is trusted for a moment, or a little longer while the store is silent, unless
+//! it is heard that it has ended.
 
 use super::{Session, SessionId, Sessions, SessionsError, Token};
 use messages::{Standing, Timestamp, UserName, principal::User};
 use moka::future::Cache;
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
-use tokio::sync::broadcast::error::RecvError;
+use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
 /// How long a session that was found is not looked up again: so long a revoked one lives at most at a gate that does
 /// not hear of its end.
 const TRUST: Duration = Duration::from_secs(1);
+/// How long one that was found serves while the store does not answer: meanwhile another server may become primary. Storage workers
+/// judge sessions too, so that one that has ended serves nobody.
+const TIDE_OVER: Duration = Duration::from_secs(10);
+/// How long the store may take, before what is known has to do.
+const PROMPT: Duration = Duration::from_millis(100);
 /// How long a gate remembers at least that a session was revoked. Ids are never used again, so longer does no harm.
 const MOURNING: Duration = Duration::from_mins(10);
 /// Sessions that are trusted, and revoked ones that are remembered.
@@ -22,6 +31,10 @@ pub(crate) struct LiveSessions {
     store: Arc<dyn Sessions>,
     /// With the time at which it was asked for.
     found: Cache<SessionId, (Session, Instant)>,
+    /// As they were found last.
+    known: Cache<SessionId, Session>,
+    /// Whether the store did not answer lately, so that waiting for it is in vain.
+    is_silent: Arc<AtomicBool>,
     revoked: Cache<SessionId, ()>,
 }
 
@@ -35,6 +48,7 @@ impl LiveSessions {
     /// Listens to revocations as long as `store` tells of them.
     pub(crate) fn new(store: Arc<dyn Sessions>) -> Self {
         let found = Cache::builder().max_capacity(REMEMBERED).time_to_live(trust()).build();
+        let known = Cache::builder().max_capacity(REMEMBERED).time_to_live(TIDE_OVER).build();
         let revoked = Cache::builder().max_capacity(REMEMBERED).time_to_live(MOURNING).build();
         let mut heard = store.revocations();
         let remembered = revoked.clone();
@@ -47,7 +61,7 @@ impl LiveSessions {
                 }
             }
         });
-        Self { store, found, revoked }
+        Self { store, found, known, is_silent: Arc::default(), revoked }
     }
 
     pub(crate) async fn create(
@@ -64,27 +78,58 @@ impl LiveSessions {
         id: &SessionId,
         now: Timestamp,
     ) -> Result<Option<Session>, SessionsError> {
-        if let Some((session, asked)) = self.found.get(id).await
-            && (asked.elapsed() >= trust() || !session.is_live(now))
-        {
-            self.found.invalidate(id).await;
-        }
-        // Requests that ask at the same time are answered by one look-up.
-        let looked_up = async {
-            let asked = Instant::now();
-            let session = self.store.find(id, now).await.map_err(Miss::Failed)?;
-            session.map(|session| (session, asked)).ok_or(Miss::Absent)
-        };
-        let found = match self.found.try_get_with_by_ref(id, looked_up).await {
-            Ok((session, _)) => Some(session),
-            Err(miss) => match &*miss {
-                Miss::Absent => None,
-                Miss::Failed(error) => return Err(SessionsError::Unavailable(error.to_string())),
-            },
+        let found = match self.found.get(id).await {
+            Some((session, asked)) if asked.elapsed() < trust() && session.is_live(now) => Some(session),
+            stale => {
+                if stale.is_some() {
+                    self.found.invalidate(id).await;
+                }
+                self.look_up_or_recall(id, now).await?
+            }
         };
         // After the look-up: one that was under way when the session ended may have found it.
         let deaf = failpoint::is_set("mutant-session-cached");
         Ok(found.filter(|_| deaf || !self.revoked.contains_key(id)))
+    }
+
+    async fn look_up_or_recall(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<Session>, SessionsError> {
+        let (store, is_silent) = (Arc::clone(&self.store), Arc::clone(&self.is_silent));
+        let (found, known, id) = (self.found.clone(), self.known.clone(), *id);
+        let looking_up = async move {
+            // Requests that ask at the same time are answered by one look-up.
+            let looked_up = async {
+                let asked = Instant::now();
+                let session = store.find(&id, now).await.map_err(Miss::Failed)?;
+                is_silent.store(false, Ordering::Relaxed);
+                let Some(session) = session else {
+                    known.invalidate(&id).await;
+                    return Err(Miss::Absent);
+                };
+                known.insert(id, session.clone()).await;
+                Ok((session, asked))
+            };
+            match found.try_get_with(id, looked_up).await {
+                Ok((session, _)) => Ok(Some(session)),
+                Err(miss) => match &*miss {
+                    Miss::Absent => Ok(None),
+                    Miss::Failed(error) => Err(SessionsError::Unavailable(error.to_string())),
+                },
+            }
+        };
+        let Some(known) = self.known.get(&id).await.filter(|session| session.is_live(now)) else {
+            return looking_up.await;
+        };
+        // It goes on, and finds out about the store, for everybody else.
+        let patience = if self.is_silent.load(Ordering::Relaxed) { Duration::ZERO } else { PROMPT };
+        if let Ok(Ok(Ok(found))) = timeout(patience, tokio::spawn(looking_up)).await {
+            return Ok(found);
+        }
+        self.is_silent.store(true, Ordering::Relaxed);
+        Ok(Some(known))
     }
 
     pub(crate) async fn list(&self, user: &UserName, now: Timestamp) -> Result<Vec<Session>, SessionsError> {

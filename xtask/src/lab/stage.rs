@@ -129,6 +129,19 @@ impl Lab {
         Ok(began.elapsed())
     }
 
+    /// Waits until the Swarm updates no service any more: it watches what it has updated for a while.
+    pub(crate) fn rest(&self, patience: Duration) -> Result<Duration> {
+        let node = self.node(1);
+        let format = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}";
+        wait_for("no service is updated", patience, || {
+            let listed = node.docker(&["service", "ls", "--quiet"])?;
+            let services: Vec<&str> = listed.lines().collect();
+            let states =
+                node.docker(&[&["service", "inspect", "--format", format], &services[..]].concat())?;
+            Ok(!states.lines().any(|state| matches!(state, "updating" | "rollback_started")))
+        })
+    }
+
     pub(crate) fn down(&self) -> Result<()> {
         self.script("lab.sh", &["down"])
     }

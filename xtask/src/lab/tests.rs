@@ -6,6 +6,7 @@ mod fences;
 mod logs;
 mod nodes;
 mod processes;
+mod redis;
 mod scale;
 mod updates;
 mod upkeep;
@@ -102,13 +103,13 @@ const TESTS: [Test; 40] = [
     unnoticed("gates-scaled", scale::gates),
     short(unnoticed("worker-killed", processes::worker)),
     short(paused("gate-killed", 5, 5, processes::gate)),
-    short(unnoticed("primary-stopped", processes::primary_stopped)),
+    short(unnoticed("primary-stopped", redis::primary_stopped)),
     short(paused("containers-removed", 5, 5, logs::outlive)),
     unnoticed("elasticsearch-away", logs::kept),
-    // Before any other node is killed, which makes another one lead.
-    without(2, paused("leader-killed", 5, 5, nodes::leader_killed)),
-    without(2, paused("node-killed", 5, 5, nodes::killed)),
-    without(2, paused("node-cut", 2, 15, nodes::cut)),
+    // With Redis's primary; and before any other node is killed, which makes another one lead.
+    prepared(redis::to_node_3, without(2, paused("leader-killed", 5, 5, nodes::leader_killed))),
+    prepared(redis::to_node_3, without(2, paused("node-killed", 5, 5, nodes::killed))),
+    prepared(redis::to_node_3, without(2, paused("node-cut", 2, 15, nodes::cut))),
     unnoticed("rolled-out-and-back", upkeep::rolled_out_and_back),
     short(unnoticed("rolled-out-to-a-bad-one", upkeep::rolled_out_to_a_bad_one)),
     paused("secrets-rotated", 15, 15, upkeep::secrets_rotated),
@@ -118,7 +119,7 @@ const TESTS: [Test; 40] = [
     unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
     paused("brokers-restarted", 15, 15, processes::brokers),
     // Nobody can be known meanwhile.
-    paused("sessions-all-killed", 90, 90, processes::sessions),
+    paused("sessions-all-killed", 90, 90, redis::all_killed),
     unnoticed("gate-updated-fifty-times", updates::gate_fifty_times),
     // With two copies, changes wait for each node in turn, which is a JVM that starts on two busy cores.
     paused("databases-restarted", 15, 120, processes::databases),
@@ -190,6 +191,7 @@ fn run_all(lab: &Lab, profile: Profile, chosen: &[&Test]) -> Result<ExitCode> {
 fn measure(lab: &Lab, test: &Test) -> Result<Measured> {
     (test.prepare)(lab)?;
     lab.settle(WHOLE_WITHIN)?;
+    lab.rest(WHOLE_WITHIN)?;
     let edges: Vec<String> = lab.nodes().iter().map(super::node::Node::edge).collect();
     let load = Load::start(&edges, &lab.secret("admin_password")?, CLIENTS)?;
     std::thread::sleep(CALM);

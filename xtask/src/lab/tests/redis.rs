@@ -1,0 +1,111 @@
+//! Redis, its primary and its sentinels.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{Lab, WHOLE_WITHIN};
+use crate::lab::{
+    node::{Node, wait_for},
+    rest::Rest,
+};
+
+const MOVED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Makes node 3 have the primary, so that it is lost with the node.
+pub(super) fn to_node_3(lab: &Lab) -> Result<()> {
+    let node = lab.node(3);
+    let (name, password) = (format!("redis-{}", node.number), login(lab)?);
+    let server = node.containers(&name)?.pop().with_context(|| format!("no container of {name}"))?;
+    let prefer = |priority: &str| {
+        let set = ["redis-cli", "-e", "config", "set", "replica-priority", priority];
+        node.docker(&[&["exec", "--env", &password, &server], &set[..]].concat())
+    };
+    prefer("1")?;
+    wait_for(&format!("{name} is the primary"), MOVED_WITHIN, || {
+        // Refused while another failover is under way. Sentinels ask for priorities every ten seconds.
+        if primary(&node)? != name {
+            ask_sentinel(&node, "failover")?;
+        }
+        let known = lab.nodes().iter().map(primary).collect::<Result<Vec<_>>>()?;
+        Ok(known.iter().all(|known| *known == name))
+    })?;
+    prefer("100").map(drop)
+}
+
+/// The primary of Redis and the sentinel beside it, as when their files change: another server has taken over before.
+pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
+    let before = primary(&lab.node(1))?;
+    let node = lab.nodes().into_iter().find(|node| before == format!("redis-{}", node.number));
+    let node = node.with_context(|| format!("no node has {before}"))?;
+    let stopped = node.containers(&before)?.pop().with_context(|| format!("no container of {before}"))?;
+    for service in [before.clone(), format!("sentinel-{}", node.number)] {
+        let service = format!("penstock_{service}");
+        lab.node(1).docker(&["service", "update", "--force", "--detach", "--quiet", &service])?;
+    }
+    let stops = wait_for(&format!("{before} stops"), MOVED_WITHIN, || {
+        Ok(!node.containers(&before)?.contains(&stopped))
+    })?;
+    lab.settle(WHOLE_WITHIN)?;
+    let after = primary(&node)?;
+    ensure!(before != after, "{before} is the primary still");
+    let stops = stops.as_secs_f64();
+    Ok(format!("from {before}, which stops after {stops:.1} s, to {after}"))
+}
+
+/// All servers and sentinels of Redis at once, as when all machines lose their power, while another server than the first is the
+/// primary. A session that only that one knows lives on.
+pub(super) fn all_killed(lab: &Lab) -> Result<String> {
+    let (one, two) = (lab.node(1), lab.node(2));
+    wait_for("another primary", MOVED_WITHIN, || {
+        // Refused while another failover is under way.
+        if primary(&one)? == "redis-1" {
+            ask_sentinel(&one, "failover")?;
+        }
+        Ok(primary(&one)? != "redis-1")
+    })?;
+    let redis: Vec<(Node, String)> = lab
+        .nodes()
+        .into_iter()
+        .flat_map(|node| ["redis", "sentinel"].map(|part| (node.clone(), format!("{part}-{}", node.number))))
+        .collect();
+    let noted = |node: &Node, service: &str| -> Result<bool> {
+        let server = node.containers(service)?.pop().with_context(|| format!("no {service}"))?;
+        Ok(!node.docker(&["exec", &server, "cat", "/data/primary"])?.contains("redis-1"))
+    };
+    for (node, service) in redis.iter().filter(|(_, service)| service.starts_with("redis-")) {
+        wait_for(&format!("{service} knows it"), MOVED_WITHIN, || noted(node, service))?;
+    }
+    let session = Rest::log_in(&two.edge(), &lab.secret("admin_password")?)?;
+    // The first server lacks what came since: as if it had been away.
+    let server = one.containers("redis-1")?.pop().context("no redis-1")?;
+    let password = login(lab)?;
+    let dropped = "for what in 'replicaof no one' 'config set min-replicas-to-write 0' flushall save; do
+        redis-cli -e $what || exit 1
+    done";
+    one.docker(&["exec", "--env", &password, &server, "sh", "-c", dropped])?;
+    for (node, service) in &redis {
+        node.containers(service)?.iter().try_for_each(|container| node.kill_container(container))?;
+    }
+    let whole = lab.settle(WHOLE_WITHIN)?;
+    session.insist(Method::GET, &format!("{}/v1/session", two.edge()), &[], &Value::Null)?;
+    Ok(format!("all there again after {} s, with the session", whole.as_secs()))
+}
+
+/// Which server the sentinel on a node takes for the primary.
+fn primary(node: &Node) -> Result<String> {
+    let said = ask_sentinel(node, "get-master-addr-by-name")?;
+    Ok(said.lines().next().context("a sentinel knows no primary")?.to_owned())
+}
+
+fn ask_sentinel(node: &Node, what: &str) -> Result<String> {
+    let sentinel = node.containers(&format!("sentinel-{}", node.number))?;
+    let sentinel = sentinel.first().context("no sentinel on this node")?;
+    node.docker(&["exec", sentinel, "redis-cli", "-p", "26379", "sentinel", what, "sessions"])
+}
+
+fn login(lab: &Lab) -> Result<String> {
+    Ok(format!("REDISCLI_AUTH={}", lab.secret("redis_password")?))
+}
