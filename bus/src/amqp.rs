@@ -3,7 +3,8 @@
 //! Layout, in reading order:
 //! - [`config`]: which brokers, and by what name.
 //! - [`link`]: one pair of connections to one broker: commands and replies leave by one, deliveries come by the
-//!   other, because an alarm stops everything on a connection that publishes, acks included.
+//!   other, because an alarm stops everything on a connection that publishes, acks included. [`presence`]: whether its machine is
+//!   there.
 //! - [`supervisor`]: keeps a link up, for ever, over all the brokers. [`ways`]: by which link commands leave.
 //! - [`publish`]: one message, and what can become of it.
 //! - [`publisher`]: one task for each shard that sends commands.
@@ -19,6 +20,7 @@ mod death;
 mod inbox;
 mod link;
 mod outbox;
+mod presence;
 mod publish;
 mod publisher;
 mod receiver;
@@ -65,9 +67,10 @@ impl AmqpBus {
         let (tasks, closing, closed) =
             (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let calls = Arc::new(Calls::default());
-        let supervisors = Supervisor::of(config, &calls, &tasks, &closing);
+        let taken = Arc::default();
+        let supervisors = Supervisor::of(config, &calls, &tasks, &closing, &taken);
         let all: Vec<Links> = supervisors.iter().map(Supervisor::links).collect();
-        let (links, ways) = (all[0].clone(), Ways::over(&all, &tasks, &closing));
+        let (links, ways) = (all[0].clone(), Ways::over(&all, taken, &tasks, &closing));
         let outbox = Outbox::open(&tasks, links.clone(), closing.clone());
         let returns = Returns::open(&tasks, closing.clone());
         let finished = closed.clone().drop_guard();

@@ -83,8 +83,12 @@ struct Call<'a, T> {
     first_patience: Duration,
     patience: Duration,
     next_chance: Option<Instant>,
-    /// How often it was sent because no answer came.
+    /// How often it was sent because no answer came, since a connection was new.
     chances: u16,
+    /// When it was sent by another way last.
+    turned_off: Instant,
+    /// By which connection its reply came.
+    brought_by: Option<u64>,
 }
 
 /// How far a call has come.
@@ -123,9 +127,11 @@ pub(crate) async fn call<T: Transport + Sync>(
             Err(error) => break Err(error),
         }
     };
-    // What nobody has answered took long, too.
+    // What nobody has answered took long, too. But where one way loses what it is given, the other's are not slow.
+    let came_otherwise = call.brought_by.is_some_and(|by| by != call.sent_by);
+    let since = if came_otherwise { call.turned_off } else { call.began };
     if let (Some(kind), Ok(_) | Err(BusError::TimedOut(_))) = (read, &ended) {
-        calls.read_took(kind, call.began.elapsed());
+        calls.read_took(kind, since.elapsed());
     }
     ended
 }
@@ -140,9 +146,11 @@ pub(crate) async fn defer<T: Transport + Sync>(
     let begun = Call::begin(calls, transport, &envelope, deferral.kept_within)?;
     let Some(mut call) = begun else { return Ok(Some(reused(&envelope))) };
     drop(envelope);
+    call.patience = deferral.kept_within / 2;
+    call.next_chance = Some(call.began + call.patience);
     match call.proceed().await? {
         Progress::Replied(reply) => Ok(Some(reply)),
-        Progress::Kept => Ok(timeout(deferral.wait, call.seat.reply()).await.ok()),
+        Progress::Kept => Ok(timeout(deferral.wait, call.seat.reply()).await.ok().map(|(reply, _)| reply)),
     }
 }
 
@@ -186,6 +194,8 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
             patience,
             next_chance,
             chances: 0,
+            turned_off: began,
+            brought_by: None,
         };
         call.send(false);
         Ok(Some(call))
@@ -197,10 +207,13 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
             let (end, next_chance) = (self.command.wanted, self.next_chance);
             tokio::select! {
                 biased;
-                reply = self.seat.reply() => return Ok(Progress::Replied(reply)),
-                Some(report) = self.reported.recv() => match report {
+                (reply, by) = self.seat.reply() => {
+                    self.brought_by = Some(by);
+                    return Ok(Progress::Replied(reply));
+                }
+                Some((told, by)) = self.reported.recv() => match told {
                     Ok(()) => return Ok(Progress::Kept),
-                    Err(error) => self.judge(error)?,
+                    Err(error) => self.judge(error, by)?,
                 },
                 () = sleep_until(end) => return Err(self.give_up()),
                 () = sleep_until(next_chance.unwrap_or(end)), if next_chance.is_some() => {
@@ -209,7 +222,11 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                     self.next_chance = self.route.turn().then(|| Instant::now() + self.patience);
                     self.chances = self.chances.wrapping_add(1);
                     if matches!(*self.passage.borrow(), Passage::Open(_)) {
-                        self.send(self.turns_off());
+                        let by_another_way = self.turns_off();
+                        if by_another_way {
+                            self.turned_off = Instant::now();
+                        }
+                        self.send(by_another_way);
                     }
                 }
                 Ok(()) = self.passage.changed() => {
@@ -222,7 +239,8 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
 
     fn send(&self, by_another_way: bool) {
         self.seat.pending().attempt_begins();
-        let attempt = Attempt::new(self.route.queue, Arc::clone(&self.command), self.reports.clone());
+        let by = (!by_another_way).then_some(self.sent_by);
+        let attempt = Attempt::new(self.route.queue, Arc::clone(&self.command), self.reports.clone(), by);
         self.transport.send(attempt, by_another_way);
     }
 
@@ -234,12 +252,16 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
 
     /// What became of an attempt that failed. It ends the call only if it is certain that no attempt of this
     /// command, be it of another call, can still take effect.
-    fn judge(&mut self, error: BusError) -> Result<(), BusError> {
+    fn judge(&mut self, error: BusError, by: Option<u64>) -> Result<(), BusError> {
         let certain = error.not_executed() && self.seat.pending().attempt_failed();
         match error {
             // The broker was silent on a connection that stands: once more. If that is lost, the next one will carry
             // the command.
-            BusError::Broken(_) if *self.passage.borrow() == Passage::Open(self.sent_by) => self.send(false),
+            BusError::Broken(_)
+                if by == Some(self.sent_by) && *self.passage.borrow() == Passage::Open(self.sent_by) =>
+            {
+                self.send(false);
+            }
             BusError::Unreachable(_) | BusError::Broken(_) => {}
             // What one queue does not take another may.
             _ if self.route.detour() => {
@@ -257,7 +279,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
     fn follow(&mut self, passage: &Passage) -> Result<(), BusError> {
         match passage {
             Passage::Open(generation) if *generation != self.sent_by => {
-                self.sent_by = *generation;
+                (self.sent_by, self.chances) = (*generation, 0);
                 // What was sent before is lost, and tells nothing about the queues.
                 if self.route.queue.lane == Lane::Read {
                     self.patience = self.first_patience;

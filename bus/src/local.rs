@@ -25,6 +25,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// The number of the connection that there is.
+const ONLY: u64 = 0;
 /// Commands that one queue holds before it refuses more, as the policies say of the broker's queues.
 const MAX_LENGTH: usize = 100_000;
 
@@ -68,7 +70,7 @@ impl LocalBus {
         Self {
             queues: Lane::ALL.into_iter().flat_map(Lane::queues).map(open).collect(),
             calls: Arc::clone(&calls),
-            passage: watch::Sender::new(Passage::Open(0)),
+            passage: watch::Sender::new(Passage::Open(ONLY)),
             health: watch::Sender::new(Health::Up),
             closing,
             consumers,

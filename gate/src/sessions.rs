@@ -5,7 +5,7 @@
 //!   log-in.
 //! - Its token is 256 random bits that only the client has. What is stored is the token's SHA-256, which also serves
 //!   as the session's id: it identifies, but lets nobody in.
-//! - A store that does not answer is an error within about a second, never a way in.
+//! - A store that does not answer is an error, after five seconds at most, never a way in.
 
 mod embedded;
 mod live;
@@ -26,6 +26,10 @@ pub use token::{NotOurs, SessionId, Token};
 
 /// How many deleted sessions a listener may be behind.
 const REMEMBERED_REVOCATIONS: usize = 1024;
+
+/// How long a session that was found serves while the store does not answer: meanwhile another server may become primary. Storage
+/// workers judge sessions too, so that one that has ended serves nobody.
+pub(crate) const TIDE_OVER: Duration = Duration::from_secs(10);
 
 /// Keeps sessions.
 #[async_trait]

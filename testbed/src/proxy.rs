@@ -7,6 +7,7 @@ pub use aim::CutAt;
 use aim::Frames;
 pub use batches::Batches;
 use batches::{BATCH, Stream};
+use socket2::SockRef;
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs},
@@ -15,10 +16,16 @@ use std::{
     time::Duration,
 };
 
+/// Connections that the kernel keeps for the listener, as the standard library asks for.
+const WAITING: i32 = 128;
+/// To which no connection is made within this, takes no more.
+const FULL_AFTER: Duration = Duration::from_millis(200);
+
 /// Forwards connections on a loopback port to a target, until told otherwise.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    listener: TcpListener,
     state: Arc<State>,
 }
 
@@ -35,6 +42,8 @@ struct State {
 struct Line {
     mode: Mode,
     connections: Vec<TcpStream>,
+    /// Whether the listener keeps somebody waiting, and so accepts nobody.
+    is_held: bool,
     /// Where batches are still to be cut.
     cuts: Vec<CutAt>,
 }
@@ -45,6 +54,8 @@ enum Mode {
     Open(Delay),
     /// Nothing passes this way, nothing closes; `None`: neither way.
     Blocked(Option<Way>),
+    /// The same, and no new connection is acknowledged.
+    Vanished,
     /// Connections are closed at once.
     Cut,
     /// The proxy is gone.
@@ -95,12 +106,13 @@ impl Proxy {
         let line = Mutex::new(Line {
             mode: Mode::Open(Delay::default()),
             connections: Vec::new(),
+            is_held: false,
             cuts: Vec::new(),
         });
         let state = Arc::new(State { target, batches, line, changed: Condvar::new() });
-        let accepting = Arc::clone(&state);
-        thread::spawn(move || accepting.accept(&listener));
-        Ok(Self { address, state })
+        let (accepting, accepted) = (Arc::clone(&state), listener.try_clone()?);
+        thread::spawn(move || accepting.accept(&accepted));
+        Ok(Self { address, listener, state })
     }
 
     /// Where it listens.
@@ -116,6 +128,21 @@ impl Proxy {
     /// Swallows everything: connections stay open, new ones too, and nothing passes in either direction.
     pub fn block(&self) {
         self.state.set(Mode::Blocked(None));
+    }
+
+    /// As if its machine were gone: what is sent is not answered, nor is who tries to connect, not even by the kernel.
+    ///
+    /// # Errors
+    /// When the kernel does not take so few connections.
+    pub fn vanish(&self) -> io::Result<()> {
+        self.state.set(Mode::Vanished);
+        SockRef::from(&self.listener).listen(0)?;
+        // The listener accepts this one, and no other. To a queue of no length the kernel lets one.
+        let _first = TcpStream::connect(self.address)?;
+        let line = self.state.changed.wait_while(self.state.line(), |line| !line.is_held);
+        drop(line.unwrap_or_else(PoisonError::into_inner));
+        while TcpStream::connect_timeout(&self.address, FULL_AFTER).is_ok() {}
+        Ok(())
     }
 
     /// Swallows what clients send. What the server says passes.
@@ -151,12 +178,15 @@ impl Proxy {
 
     /// Lets everything pass again, also what was held back.
     pub fn restore(&self) {
+        // It may have vanished. Fails only for what does not listen.
+        let _ = SockRef::from(&self.listener).listen(WAITING);
         self.state.set(Mode::Open(Delay::default()));
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        self.restore();
         self.state.set(Mode::Dropped);
         // Wakes the listener.
         let _ = TcpStream::connect(self.address);
@@ -170,7 +200,7 @@ impl State {
 
     fn set(&self, mode: Mode) {
         let mut line = self.line();
-        line.mode = mode;
+        (line.mode, line.is_held) = (mode, false);
         if matches!(mode, Mode::Cut | Mode::Dropped) {
             for connection in line.connections.drain(..) {
                 let _ = connection.shutdown(Shutdown::Both);
@@ -181,7 +211,11 @@ impl State {
 
     fn accept(self: &Arc<Self>, listener: &TcpListener) {
         for client in listener.incoming().flatten() {
-            if self.line().mode == Mode::Dropped {
+            let mut line = self.line();
+            line.is_held = line.mode == Mode::Vanished;
+            self.changed.notify_all();
+            let line = self.changed.wait_while(line, |line| line.mode == Mode::Vanished);
+            if line.unwrap_or_else(PoisonError::into_inner).mode == Mode::Dropped {
                 return;
             }
             let state = Arc::clone(self);
@@ -264,6 +298,7 @@ impl State {
         let line = self.line();
         let blocked = self.changed.wait_while(line, |line| match line.mode {
             Mode::Blocked(blocked) => blocked.is_none_or(|blocked| blocked == way),
+            Mode::Vanished => true,
             _ => false,
         });
         drop(blocked.unwrap_or_else(PoisonError::into_inner));

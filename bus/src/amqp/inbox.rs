@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn open(
     channel: Channel,
     queue: ShortString,
-    calls: Arc<Calls>,
+    (calls, by): (Arc<Calls>, u64),
     heard: Heard,
     lost: CancellationToken,
 ) -> lapin::Result<()> {
@@ -32,7 +32,7 @@ pub(super) async fn open(
         while let Some(Ok(body)) = bodies.next().await {
             heard.count();
             match delivery::decode_replies(&body.data) {
-                Ok(replies) => replies.into_iter().for_each(|reply| calls.resolve(reply)),
+                Ok(replies) => replies.into_iter().for_each(|reply| calls.resolve(reply, by)),
                 Err(error) => {
                     tracing::error!(queue.name = %queue, error.message = %error, "replies that cannot be read");
                 }
@@ -51,7 +51,8 @@ async fn watch(channel: Channel, queue: ShortString, heard: Heard, lost: Cancell
         let found = channel.queue_declare(queue.clone(), options, FieldTable::default());
         async { found.await.map(drop) }
     };
-    let reason = heard.until_silent(look).await;
+    // Of its machine the link tells.
+    let reason = heard.until_silent(look, async || false).await;
     tracing::warn!(queue.name = %queue, error.message = reason, "the queue that brings outcomes is gone");
     lost.cancel();
 }

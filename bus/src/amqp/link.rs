@@ -1,6 +1,6 @@
 //! One pair of connections to one broker.
 
-use super::{attendance, config, inbox};
+use super::{attendance, config, inbox, presence};
 use crate::{
     Queue,
     calls::Calls,
@@ -18,6 +18,7 @@ use lapin::{
 };
 use std::{
     io,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -43,9 +44,11 @@ const DECLARING_AGAIN: Duration = Duration::from_millis(200);
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How often a broker is asked for something, and how long it may take to answer. Heartbeats would tell of a frozen
-/// one after ten seconds. (The kernel tells sooner of a machine that is gone, where something is sent to it.)
+/// one after ten seconds.
 const ASKED_EVERY: Duration = Duration::from_millis(500);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+/// One that has not answered for so long may be gone with its machine, of which the kernel would tell after two seconds.
+const DOUBTED_AFTER: Duration = Duration::from_millis(500);
 
 /// Counts what a broker delivers and answers: one that has much to carry, or far, may answer late, and is not silent.
 #[derive(Clone, Debug, Default)]
@@ -126,11 +129,11 @@ impl Link {
         let channel =
             timeout(GREETING, consuming.create_channel()).await.map_err(|_| LinkError::Silent)??;
         let heard = Heard::default();
-        let (given_up, listening) = (lost.clone(), heard.clone());
+        let (given_up, listening, broker) = (lost.clone(), heard.clone(), host.clone());
         let watching = async move {
             // It changes nothing that matters, and cannot be refused.
             let ask = || channel.basic_qos(1, BasicQosOptions::default());
-            let reason = listening.until_silent(ask).await;
+            let reason = listening.until_silent(ask, || presence::is_gone(&broker)).await;
             drop(sender.send(News::Lost(reason)));
             given_up.cancel();
         };
@@ -188,7 +191,8 @@ impl Link {
             let queue = ShortString::from(topology::reply_queue(&self.name));
             let channel = self.consuming_channel().await?;
             let (calls, heard) = (Arc::clone(&self.calls), self.heard.clone());
-            inbox::open(channel, queue.clone(), Arc::clone(&calls), heard, self.lost.clone()).await?;
+            let told = (Arc::clone(&calls), self.generation);
+            inbox::open(channel, queue.clone(), told, heard, self.lost.clone()).await?;
             let watching = attendance::watch(Arc::clone(self), calls);
             tokio::spawn(self.lost.clone().run_until_cancelled_owned(watching));
             Ok(queue)
@@ -213,18 +217,27 @@ impl Heard {
     }
 
     /// Asks again and again; returns why there is no good answer any more.
-    pub(super) async fn until_silent<A>(&self, ask: impl Fn() -> A) -> String
+    pub(super) async fn until_silent<A, G>(&self, ask: impl Fn() -> A, is_gone: impl Fn() -> G) -> String
     where
         A: Future<Output = lapin::Result<()>>,
+        G: Future<Output = bool>,
     {
         loop {
             sleep(ASKED_EVERY).await;
             let before = self.0.load(Ordering::Relaxed);
-            match timeout(ANSWERED_WITHIN, ask()).await {
-                Ok(Ok(())) => {}
+            let was_silent = || self.0.load(Ordering::Relaxed) == before;
+            let mut answer = pin!(timeout(ANSWERED_WITHIN, ask()));
+            let answer = match timeout(DOUBTED_AFTER, &mut answer).await {
+                Ok(answer) => answer,
+                Err(_) if was_silent() && is_gone().await && was_silent() => {
+                    return "its machine is gone".to_owned();
+                }
+                Err(_) => answer.await,
+            };
+            match answer {
                 Ok(Err(error)) => return error.to_string(),
-                Err(_) if self.0.load(Ordering::Relaxed) != before => {}
-                Err(_) => return format!("no answer within {ANSWERED_WITHIN:?}"),
+                Err(_) if was_silent() => return format!("no answer within {ANSWERED_WITHIN:?}"),
+                Ok(Ok(())) | Err(_) => {}
             }
         }
     }

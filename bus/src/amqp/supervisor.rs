@@ -13,7 +13,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -27,7 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const FLUSH: Duration = Duration::from_secs(5);
 const MIN_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(2);
-/// How often a spare link at the broker of the other link looks for another broker.
+/// How often a link at the broker of the other one looks for another broker, when it is not in use.
 const LOOKED_APART_EVERY: Duration = Duration::from_secs(10);
 const APART: &str = "the other link is to the same broker, and there is another one";
 
@@ -49,7 +49,9 @@ pub(super) struct Supervisor {
     generations: Arc<AtomicU64>,
     /// Whose broker is not to be this one's, too.
     other: Option<Links>,
-    is_spare: bool,
+    number: usize,
+    /// The number of the one by whose link commands leave.
+    taken: Arc<AtomicUsize>,
     /// They may finish before the last link is closed.
     tasks: TaskTracker,
     closing: CancellationToken,
@@ -120,6 +122,7 @@ impl Supervisor {
         calls: &Arc<Calls>,
         tasks: &TaskTracker,
         closing: &CancellationToken,
+        taken: &Arc<AtomicUsize>,
     ) -> Vec<Self> {
         let number = if config.has_spare { 2 } else { 1 };
         let config = Arc::new(config);
@@ -134,7 +137,8 @@ impl Supervisor {
             config: Arc::clone(&config),
             generations: Arc::clone(&generations),
             other: all.get(1 - number).cloned(),
-            is_spare: number > 0,
+            number,
+            taken: Arc::clone(taken),
             tasks: tasks.clone(),
             closing: closing.clone(),
         };
@@ -215,13 +219,15 @@ impl Supervisor {
         Some(self.other.as_ref()?.current()?.address.clone())
     }
 
-    /// Of two links either may be the one that is needed next. Ends when the spare one could be to another broker than the first.
+    /// Of two links either may be the one that is needed next. Ends when one that is not in use could be to another broker than the
+    /// other.
     async fn prepare(&self, link: &Arc<Link>) {
         // If that fails, the first command tries again.
         let _ = link.reply_queue().await;
         loop {
             sleep(LOOKED_APART_EVERY).await;
-            if !self.is_spare || self.other().as_ref() != Some(&link.address) {
+            let is_taken = self.taken.load(Ordering::Relaxed) == self.number;
+            if is_taken || self.other().as_ref() != Some(&link.address) {
                 continue;
             }
             for host in self.config.hosts.iter().filter(|host| config::address(host) != link.address) {

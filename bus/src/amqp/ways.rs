@@ -22,7 +22,7 @@ struct Way {
     publishers: HashMap<Queue, mpsc::UnboundedSender<Attempt>>,
 }
 
-/// One way, or two, and which of them is taken. Another is taken only when commands cannot leave by that.
+/// One way, or two, and which of them is taken. Another is taken only when that one is lost: an alarm of the broker blocks all.
 #[derive(Debug)]
 pub(super) struct Ways {
     all: Vec<Way>,
@@ -33,9 +33,14 @@ pub(super) struct Ways {
 
 impl Ways {
     /// By these links, of which the first is taken at first.
-    pub(super) fn over(all: &[Links], tasks: &TaskTracker, closing: &CancellationToken) -> Self {
+    pub(super) fn over(
+        all: &[Links],
+        taken: Arc<AtomicUsize>,
+        tasks: &TaskTracker,
+        closing: &CancellationToken,
+    ) -> Self {
         let open = |links: &Links| Way::over(links.clone(), tasks, closing);
-        let (taken, nowhere) = (Arc::new(AtomicUsize::new(0)), Passage::Down("not connected yet".to_owned()));
+        let nowhere = Passage::Down("not connected yet".to_owned());
         let (health, _) = watch::channel(Health::from(&nowhere));
         let (passage, _) = watch::channel(nowhere);
         let ways = Self { all: all.iter().map(open).collect(), taken, passage, health };
@@ -79,7 +84,7 @@ impl Way {
     }
 }
 
-/// Takes another way whenever commands cannot leave by the one that is taken, and by that one they can. Ends with the links.
+/// Takes another way whenever the one that is taken is lost, and that one is not. Ends with the links.
 async fn take(
     mut passages: Vec<watch::Receiver<Passage>>,
     taken: Arc<AtomicUsize>,
@@ -91,7 +96,7 @@ async fn take(
             passages.iter_mut().map(|passage| passage.borrow_and_update().clone()).collect();
         let is_open = |state: &Passage| matches!(state, Passage::Open(_));
         let mut way = taken.load(Ordering::Relaxed);
-        if !is_open(&states[way]) {
+        if matches!(states[way], Passage::Down(_)) {
             way = states.iter().position(is_open).unwrap_or(way);
             taken.store(way, Ordering::Relaxed);
         }

@@ -8,8 +8,8 @@ use tokio::{
     time::Instant,
 };
 
-/// What became of an attempt: the broker has the command, or why not.
-pub(crate) type Report = Result<(), BusError>;
+/// What became of an attempt: the broker has the command, or why not. And by which connection it was to be sent, if by the usual one.
+pub(crate) type Report = (Result<(), BusError>, Option<u64>);
 
 /// An encoded command.
 #[derive(Debug)]
@@ -49,17 +49,23 @@ pub(crate) struct Attempt {
     /// What.
     pub(crate) command: Arc<Sealed>,
     reports: mpsc::UnboundedSender<Report>,
+    by: Option<u64>,
 }
 
 impl Attempt {
     /// On behalf of a call that listens to reports.
-    pub(crate) fn new(queue: Queue, command: Arc<Sealed>, reports: mpsc::UnboundedSender<Report>) -> Self {
-        Self { queue, command, reports }
+    pub(crate) fn new(
+        queue: Queue,
+        command: Arc<Sealed>,
+        reports: mpsc::UnboundedSender<Report>,
+        by: Option<u64>,
+    ) -> Self {
+        Self { queue, command, reports, by }
     }
 
     /// Tells the call. One that has ended meanwhile does not mind.
-    pub(crate) fn report(self, report: Report) {
-        let _ = self.reports.send(report);
+    pub(crate) fn report(self, told: Result<(), BusError>) {
+        let _ = self.reports.send((told, self.by));
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) struct Pending {
     fingerprint: Option<Fingerprint>,
     /// When the first of the calls began.
     since: Timestamp,
-    reply: watch::Sender<Option<Reply>>,
+    reply: watch::Sender<Option<(Reply, u64)>>,
     /// Attempts, of all these calls, of which it is not certain that they came to nothing.
     open: AtomicUsize,
 }
@@ -67,7 +67,7 @@ pub(crate) struct Seat<'a> {
     calls: &'a Calls,
     id: CommandId,
     pending: Arc<Pending>,
-    reply: watch::Receiver<Option<Reply>>,
+    reply: watch::Receiver<Option<(Reply, u64)>>,
 }
 
 impl Calls {
@@ -106,13 +106,14 @@ impl Calls {
         }
     }
 
-    /// Hands a reply to whoever waits for it; a second one to the same command finds nobody.
-    pub(crate) fn resolve(&self, reply: Reply) {
+    /// Hands a reply, and the number of the connection that brought it, to whoever waits for it; a second one to the same command finds
+    /// nobody.
+    pub(crate) fn resolve(&self, reply: Reply, by: u64) {
         self.attended(true);
         let found = self.lock().remove(&reply.id);
         if let Some(pending) = found {
             self.observe(&pending, &reply);
-            pending.reply.send_replace(Some(reply));
+            pending.reply.send_replace(Some((reply, by)));
         }
     }
 
@@ -190,8 +191,8 @@ impl Seat<'_> {
         &self.pending
     }
 
-    /// The reply, once it is there. Cancel-safe.
-    pub(crate) async fn reply(&mut self) -> Reply {
+    /// The reply, once it is there, and by which connection it came. Cancel-safe.
+    pub(crate) async fn reply(&mut self) -> (Reply, u64) {
         loop {
             if let Some(reply) = self.reply.borrow_and_update().clone() {
                 return reply;
@@ -226,7 +227,7 @@ mod tests {
         let (mut one, mut two) = (calls.join(ID, None).unwrap(), calls.join(ID, None).unwrap());
         drop(calls.join(ID, None));
         let outcome = Outcome::Rejected(Rejection::Expired);
-        calls.resolve(Reply::of(ID, outcome));
+        calls.resolve(Reply::of(ID, outcome), 0);
         assert_eq!(one.reply().await, two.reply().await);
         let later = calls.join(ID, None).unwrap();
         drop((one, two));

@@ -28,7 +28,7 @@ impl Receiver for LocalReceiver {
         let body = delivery::join_replies([&part[..]]);
         let replies = delivery::decode_replies(&body).map_err(|error| BusError::Broken(error.into()))?;
         for reply in replies {
-            self.queue.calls.resolve(reply);
+            self.queue.calls.resolve(reply, super::ONLY);
         }
         Ok(())
     }

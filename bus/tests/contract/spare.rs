@@ -2,10 +2,10 @@
 
 use crate::{
     amqp::cuttable,
-    commands::{answer_to, outcome, read, serve, write},
-    ground::{Vhost, blocking, connect, consume, up, within},
+    commands::{answer_to, deferred, outcome, read, serve, write},
+    ground::{Vhost, blocking, connect, consume, down, up, within},
 };
-use bus::{AmqpBus, AmqpConfig, Bus, Lane};
+use bus::{AmqpBus, AmqpConfig, Bus, Deferral, Lane};
 use messages::Envelope;
 use std::{
     collections::BTreeSet,
@@ -100,11 +100,40 @@ async fn a_change_whose_outcome_is_lost_is_asked_after_by_the_other_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deferred_change_that_one_way_does_not_keep_is_kept_by_the_other() {
+    // Less than what a broker is given to answer.
+    let deferral = Deferral { kept_within: Duration::from_millis(2800), wait: Duration::ZERO };
+    let (crossing, _) = crossing(|_| {}).await;
+    for way in &crossing.ways {
+        way.block_to_server();
+        let kept = within(crossing.gate.defer(deferred(Duration::from_secs(3600)), deferral)).await;
+        way.restore();
+        kept.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_loss_of_one_way_is_no_outage() {
     for way in 0..2 {
         let (crossing, _) = crossing(|_| {}).await;
         crossing.does_without(way).await;
     }
+}
+
+/// What is silent may be busy. Of a machine that is gone not even the kernel answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_whose_machine_is_gone_is_told_from_one_that_is_frozen() {
+    let vhost = Vhost::create().await;
+    let (way, url) = cuttable(&vhost).await;
+    let worker = connect(&url, "worker").await;
+    way.block();
+    down(&*worker, "no answer within 3s").await;
+    way.restore();
+    up(&*worker).await;
+    way.vanish().unwrap();
+    down(&*worker, "its machine is gone").await;
+    way.restore();
+    up(&*worker).await;
 }
 
 /// Two links to one broker would be lost together.

@@ -1,7 +1,7 @@
 //! Sessions as the gate sees them: what was found is trusted for a moment, or a little longer while the store is silent, unless
 //! it is heard that it has ended.
 
-use super::{Session, SessionId, Sessions, SessionsError, Token};
+use super::{Session, SessionId, Sessions, SessionsError, TIDE_OVER, Token};
 use messages::{Standing, Timestamp, UserName, principal::User};
 use moka::future::Cache;
 use std::{
@@ -11,14 +11,14 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{sync::broadcast::error::RecvError, time::timeout};
+use tokio::{
+    sync::{Semaphore, broadcast::error::RecvError},
+    time::timeout,
+};
 
-/// How long a session that was found is not looked up again: so long a revoked one lives at most at a gate that does
-/// not hear of its end.
+/// How long a session that was found is not looked up again. So long, at most, a revoked one goes unnoticed by a gate that does not
+/// hear of its end (storage workers judge it, too).
 const TRUST: Duration = Duration::from_secs(1);
-/// How long one that was found serves while the store does not answer: meanwhile another server may become primary. Storage workers
-/// judge sessions too, so that one that has ended serves nobody.
-const TIDE_OVER: Duration = Duration::from_secs(10);
 /// How long the store may take, before what is known has to do.
 const PROMPT: Duration = Duration::from_millis(100);
 /// How long a gate remembers at least that a session was revoked. Ids are never used again, so longer does no harm.
@@ -35,6 +35,8 @@ pub(crate) struct LiveSessions {
     known: Cache<SessionId, Session>,
     /// Whether the store did not answer lately, so that waiting for it is in vain.
     is_silent: Arc<AtomicBool>,
+    /// Then one request at a time finds out.
+    finding_out: Arc<Semaphore>,
     revoked: Cache<SessionId, ()>,
 }
 
@@ -61,7 +63,14 @@ impl LiveSessions {
                 }
             }
         });
-        Self { store, found, known, is_silent: Arc::default(), revoked }
+        Self {
+            store,
+            found,
+            known,
+            is_silent: Arc::default(),
+            finding_out: Arc::new(Semaphore::new(1)),
+            revoked,
+        }
     }
 
     pub(crate) async fn create(
@@ -78,6 +87,11 @@ impl LiveSessions {
         id: &SessionId,
         now: Timestamp,
     ) -> Result<Option<Session>, SessionsError> {
+        let deaf = failpoint::is_set("mutant-session-cached");
+        let is_revoked = || !deaf && self.revoked.contains_key(id);
+        if is_revoked() {
+            return Ok(None);
+        }
         let found = match self.found.get(id).await {
             Some((session, asked)) if asked.elapsed() < trust() && session.is_live(now) => Some(session),
             stale => {
@@ -87,9 +101,8 @@ impl LiveSessions {
                 self.look_up_or_recall(id, now).await?
             }
         };
-        // After the look-up: one that was under way when the session ended may have found it.
-        let deaf = failpoint::is_set("mutant-session-cached");
-        Ok(found.filter(|_| deaf || !self.revoked.contains_key(id)))
+        // Once more: a look-up that was under way when the session ended may have found it.
+        Ok(found.filter(|_| !is_revoked()))
     }
 
     async fn look_up_or_recall(
@@ -123,9 +136,17 @@ impl LiveSessions {
         let Some(known) = self.known.get(&id).await.filter(|session| session.is_live(now)) else {
             return looking_up.await;
         };
-        // It goes on, and finds out about the store, for everybody else.
-        let patience = if self.is_silent.load(Ordering::Relaxed) { Duration::ZERO } else { PROMPT };
-        if let Ok(Ok(Ok(found))) = timeout(patience, tokio::spawn(looking_up)).await {
+        if self.is_silent.load(Ordering::Relaxed) {
+            if let Ok(turn) = Arc::clone(&self.finding_out).try_acquire_owned() {
+                tokio::spawn(async move {
+                    let _turn = turn;
+                    looking_up.await
+                });
+            }
+            return Ok(Some(known));
+        }
+        // It goes on, for everybody else.
+        if let Ok(Ok(Ok(found))) = timeout(PROMPT, tokio::spawn(looking_up)).await {
             return Ok(found);
         }
         self.is_silent.store(true, Ordering::Relaxed);

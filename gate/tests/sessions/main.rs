@@ -289,7 +289,11 @@ async fn refuses_in_time(sessions: &RedisSessions, token: &Token, now: Timestamp
     let began = Instant::now();
     let found = sessions.find(&token.id(), now).await;
     assert!(matches!(found, Err(SessionsError::Unavailable(_))), "{found:?}");
-    assert!(sessions.check().await.is_err());
+    // Not at once: gates serve whom they have seen lately.
+    while sessions.check().await.is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+        tokio::task::yield_now().await;
+    }
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
 

@@ -1,7 +1,7 @@
 //! The connection to the server that may be trusted just now, found again whenever it is lost.
 
 use super::{
-    super::{SessionId, SessionsError},
+    super::{SessionId, SessionsError, TIDE_OVER},
     place::{PATIENCE, Place, patient},
 };
 use redis::{
@@ -120,10 +120,10 @@ impl Primary {
         }
     }
 
-    /// Whether scripts can be run. They can also while they only have to wait a little for another primary.
+    /// Whether scripts can be run, or could be a moment ago: whoever was seen lately is served meanwhile.
     pub(super) async fn check(&self, script: &ScriptInvocation<'_>) -> Result<(), SessionsError> {
         let began = Instant::now();
-        let is_brief = |health| matches!(health, Health::Failing(since) if since + FAILOVER > began);
+        let is_brief = |health| matches!(health, Health::Failing(since) if since + TIDE_OVER > began);
         if is_brief(*self.health()) {
             return Ok(());
         }

@@ -24,15 +24,16 @@ pub(super) fn to_node_3(lab: &Lab) -> Result<()> {
         node.docker(&[&["exec", "--env", &password, &server], &set[..]].concat())
     };
     prefer("1")?;
-    wait_for(&format!("{name} is the primary"), MOVED_WITHIN, || {
+    let moved = wait_for(&format!("{name} is the primary"), MOVED_WITHIN, || {
         // Refused while another failover is under way. Sentinels ask for priorities every ten seconds.
         if primary(&node)? != name {
             ask_sentinel(&node, "failover")?;
         }
         let known = lab.nodes().iter().map(primary).collect::<Result<Vec<_>>>()?;
         Ok(known.iter().all(|known| *known == name))
-    })?;
-    prefer("100").map(drop)
+    });
+    prefer("100")?;
+    moved.map(drop)
 }
 
 /// The primary of Redis and the sentinel beside it, as when their files change: another server has taken over before.
