@@ -117,7 +117,7 @@ const TESTS: [Test; 40] = [
     paused("files-changed", 15, 15, upkeep::files_changed),
     paused("certificate-rotated", 5, 5, upkeep::certificate_rotated),
     unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
-    paused("brokers-restarted", 15, 15, processes::brokers),
+    paused("brokers-restarted", 5, 5, processes::brokers),
     // Nobody can be known meanwhile.
     paused("sessions-all-killed", 90, 90, redis::all_killed),
     unnoticed("gate-updated-fifty-times", updates::gate_fifty_times),
