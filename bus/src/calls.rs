@@ -56,6 +56,12 @@ pub(crate) enum Passage {
     Closed,
 }
 
+impl Passage {
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Open(_))
+    }
+}
+
 impl From<&Passage> for Health {
     fn from(passage: &Passage) -> Self {
         match passage {
@@ -221,7 +227,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                     // A read's queues one after the other; a write's own, once.
                     self.next_chance = self.route.turn().then(|| Instant::now() + self.patience);
                     self.chances = self.chances.wrapping_add(1);
-                    if matches!(*self.passage.borrow(), Passage::Open(_)) {
+                    if self.passage.borrow().is_open() {
                         let by_another_way = self.turns_off();
                         if by_another_way {
                             self.turned_off = Instant::now();

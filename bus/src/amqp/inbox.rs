@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn open(
     channel: Channel,
     queue: ShortString,
-    (calls, by): (Arc<Calls>, u64),
+    calls: Arc<Calls>,
+    by: u64,
     heard: Heard,
     lost: CancellationToken,
 ) -> lapin::Result<()> {

@@ -191,8 +191,8 @@ impl Link {
             let queue = ShortString::from(topology::reply_queue(&self.name));
             let channel = self.consuming_channel().await?;
             let (calls, heard) = (Arc::clone(&self.calls), self.heard.clone());
-            let told = (Arc::clone(&calls), self.generation);
-            inbox::open(channel, queue.clone(), told, heard, self.lost.clone()).await?;
+            let (told, lost) = (Arc::clone(&calls), self.lost.clone());
+            inbox::open(channel, queue.clone(), told, self.generation, heard, lost).await?;
             let watching = attendance::watch(Arc::clone(self), calls);
             tokio::spawn(self.lost.clone().run_until_cancelled_owned(watching));
             Ok(queue)

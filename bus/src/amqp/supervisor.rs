@@ -193,14 +193,14 @@ impl Supervisor {
             match opened {
                 Ok((link, news)) => {
                     (is_first, passed_over) = (false, false);
-                    tracing::info!(server.address = config::address(host), "connected to the message broker");
+                    tracing::info!(server.address = link.address, "connected to the message broker");
                     self.links.up(&link);
                     let reason = tokio::select! {
                         reason = self.watch(&link, news) => reason,
                         () = self.prepare(&link), if self.other.is_some() => APART.to_owned(),
                     };
                     tracing::warn!(
-                        server.address = config::address(host),
+                        server.address = link.address,
                         error.message = reason,
                         "lost the message broker"
                     );

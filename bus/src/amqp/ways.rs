@@ -40,9 +40,8 @@ impl Ways {
         closing: &CancellationToken,
     ) -> Self {
         let open = |links: &Links| Way::over(links.clone(), tasks, closing);
-        let nowhere = Passage::Down("not connected yet".to_owned());
-        let (health, _) = watch::channel(Health::from(&nowhere));
-        let (passage, _) = watch::channel(nowhere);
+        let first = all[0].passage().borrow().clone();
+        let (health, passage) = (watch::Sender::new(Health::from(&first)), watch::Sender::new(first));
         let ways = Self { all: all.iter().map(open).collect(), taken, passage, health };
         let passages = all.iter().map(Links::passage).collect();
         tokio::spawn(take(passages, Arc::clone(&ways.taken), ways.passage.clone(), ways.health.clone()));
@@ -53,8 +52,8 @@ impl Ways {
     pub(super) fn send(&self, attempt: Attempt, by_another: bool) {
         let taken = self.taken.load(Ordering::Relaxed);
         let other = (taken + 1) % self.all.len();
-        let is_open = |way: usize| matches!(*self.all[way].links.passage().borrow(), Passage::Open(_));
-        let way = if by_another && is_open(other) { other } else { taken };
+        let leads_on = by_another && self.all[other].links.passage().borrow().is_open();
+        let way = if leads_on { other } else { taken };
         // Every queue that commands go to has a publisher. One that has closed drops the attempt; its call ends with the bus.
         if let Some(publisher) = self.all[way].publishers.get(&attempt.queue) {
             let _ = publisher.send(attempt);
@@ -94,10 +93,9 @@ async fn take(
     loop {
         let states: Vec<Passage> =
             passages.iter_mut().map(|passage| passage.borrow_and_update().clone()).collect();
-        let is_open = |state: &Passage| matches!(state, Passage::Open(_));
         let mut way = taken.load(Ordering::Relaxed);
         if matches!(states[way], Passage::Down(_)) {
-            way = states.iter().position(is_open).unwrap_or(way);
+            way = states.iter().position(Passage::is_open).unwrap_or(way);
             taken.store(way, Ordering::Relaxed);
         }
         let state = &states[way];

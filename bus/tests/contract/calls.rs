@@ -158,13 +158,16 @@ pub(crate) async fn reads_that_are_slow_anyway_are_sent_once(ground: Ground) {
 /// Each time after twice as long, and then to the first again.
 pub(crate) async fn a_read_that_nobody_answers_comes_to_every_sibling(ground: Ground) {
     let mut consumer = ground.consume(0, &[Lane::Read]).await;
-    let calling = call(&ground.gate, read(LONG));
+    let envelope = read(LONG);
+    let first = Queue::of(&envelope);
+    let calling = call(&ground.gate, envelope);
     let mut copies = Vec::new();
     for _ in 0..=Lane::Read.shards() {
         copies.push(next(&mut consumer).await);
     }
     let queues: BTreeSet<u16> = copies.iter().map(|copy| copy.queue.shard).collect();
     assert_eq!(queues.len(), usize::from(Lane::Read.shards()));
+    assert_eq!(copies.iter().filter(|copy| copy.queue == first).count(), 2);
     // The next one is due after sixteen times as long as the first.
     let more = timeout(BRIEF * 6, consumer.deliveries.recv()).await;
     assert!(more.is_err(), "{more:?}");

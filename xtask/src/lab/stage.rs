@@ -130,7 +130,7 @@ impl Lab {
     }
 
     /// Waits until the Swarm updates no service any more: it watches what it has updated for a while.
-    pub(crate) fn rest(&self, patience: Duration) -> Result<Duration> {
+    pub(crate) fn rest(&self, patience: Duration) -> Result<()> {
         let node = self.node(1);
         let format = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}";
         wait_for("no service is updated", patience, || {
@@ -140,6 +140,7 @@ impl Lab {
                 node.docker(&[&["service", "inspect", "--format", format], &services[..]].concat())?;
             Ok(!states.lines().any(|state| matches!(state, "updating" | "rollback_started")))
         })
+        .map(drop)
     }
 
     pub(crate) fn down(&self) -> Result<()> {
