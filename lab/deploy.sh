@@ -1,6 +1,6 @@
 #!/bin/sh
 # Does on a node (the first, unless told otherwise) what docs/operations.md says, and waits until everything serves.
-# usage: deploy.sh block NAME [NODE] | stack | wait [SECONDS]
+# usage: deploy.sh block NAME [NODE] | wait [SECONDS]
 set -eu
 here=$(dirname "$(realpath "$0")")
 repository=$here/..
@@ -8,6 +8,8 @@ repository=$here/..
 export DOCKER_HOST=unix://$LAB/node1/docker.sock
 # What is small in the lab.
 export CASSANDRA_HEAP=512M CASSANDRA_MEMORY=1536M CASSANDRA_RING_DELAY_MS=5000
+# What differs, and no registry.
+export STACK="$repository/swarm-stack.yml --compose-file $here/overlay.yml" RESOLVE_IMAGE=never
 
 block() {
     text=$(awk -v name="$1" '$0 == "```sh lab:" name { on = 1; next } /^```$/ { on = 0 } on' "$repository/docs/operations.md")
@@ -20,11 +22,6 @@ block() {
 
 case $1 in
 block) export DOCKER_HOST=unix://$LAB/node${3:-1}/docker.sock; block "$2" ;;
-stack)
-    set -a; . "$LAB/penstock.env"; set +a
-    docker stack deploy --resolve-image never --compose-file "$repository/swarm-stack.yml" \
-        --compose-file "$here/overlay.yml" penstock
-    ;;
 wait)
     for _ in $(seq "${2:-600}"); do
         missing=$(docker service ls --format '{{.Name}} {{.Replicas}}' |

@@ -46,28 +46,44 @@ pub async fn serve(
     settings: Settings,
     stopper: Stopper,
 ) -> anyhow::Result<()> {
-    let handle: Handle<Peer> = Handle::new();
-    let door_closing = Stopper::new();
-    let mut server = Server::from_listener(Door::open(listener, door_closing.clone())?)
-        .acceptor(NoDelayAcceptor::new())
-        .handle(handle.clone())
-        .first_request_timeout(settings.header_timeout);
-    server.http_builder().http1().header_read_timeout(settings.header_timeout).max_buf_size(MAX_BUFFER);
-    let mut http2 = server.http_builder().http2();
-    http2.max_concurrent_streams(MAX_STREAMS).keep_alive_interval(settings.header_timeout);
+    let (handle, door_closing) = (Handle::new(), Stopper::new());
+    let late = listener.try_clone().context("the listener cannot be used twice")?;
+    let server = server_at(Door::open(listener, door_closing.clone())?, &handle, &settings);
+    let late_handle = Handle::new();
+    let late_server = server_at(Door::open(late, Stopper::new())?, &late_handle, &settings);
     let gate = Arc::new(Gate::new(backends, settings.clone(), stopper.clone()).await?);
     let comparing = tokio::spawn(keep_comparing(Arc::clone(&gate.bus), stopper.clone()));
+    let router = router(gate);
+    let late_router = router.clone();
     let closing = tokio::spawn(async move {
         stopper.stopped().await;
         tokio::time::sleep(settings.shutdown_linger).await;
         door_closing.stop();
         tokio::time::sleep(LAST_REQUESTS).await;
         handle.graceful_shutdown(Some(settings.shutdown_grace));
+        // While something is in flight, checks must not find a gate that is gone: that would break it off.
+        late_server.serve(late_router.into_make_service()).await
     });
-    let end = server.serve(router(gate).into_make_service()).await;
-    closing.abort();
+    let end = server.serve(router.into_make_service()).await;
+    late_handle.graceful_shutdown(Some(LAST_REQUESTS));
+    if end.is_err() {
+        closing.abort();
+    }
+    let _ = closing.await;
     comparing.abort();
     Ok(end?)
+}
+
+/// Serves whoever comes through a door.
+fn server_at(door: Door, handle: &Handle<Peer>, settings: &Settings) -> Server<Peer, NoDelayAcceptor> {
+    let mut server = Server::from_listener(door)
+        .acceptor(NoDelayAcceptor::new())
+        .handle(handle.clone())
+        .first_request_timeout(settings.header_timeout);
+    server.http_builder().http1().header_read_timeout(settings.header_timeout).max_buf_size(MAX_BUFFER);
+    let mut http2 = server.http_builder().http2();
+    http2.max_concurrent_streams(MAX_STREAMS).keep_alive_interval(settings.header_timeout);
+    server
 }
 
 /// All routes, with what is around every request.

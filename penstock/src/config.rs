@@ -34,6 +34,8 @@ pub(crate) enum StorageAction {
     Replicate(Box<ReplicateOptions>),
     /// Remove all records, before a snapshot is loaded. No storage worker may be at work
     Truncate(Box<TruncateOptions>),
+    /// Give the user that logs in another password
+    ChangePassword(Box<ChangePasswordOptions>),
 }
 
 #[derive(Subcommand)]
@@ -92,6 +94,15 @@ pub(crate) struct TruncateOptions {
     /// The keyspace once more, as nothing brings its records back but a snapshot.
     #[arg(long, value_name = "KEYSPACE")]
     pub(crate) confirm: String,
+}
+
+#[derive(Args)]
+pub(crate) struct ChangePasswordOptions {
+    #[command(flatten)]
+    pub(crate) cassandra: CassandraOptions,
+    /// The file with the new one.
+    #[arg(long, requires = "cassandra_user")]
+    pub(crate) new_password_file: Secret,
 }
 
 #[derive(Args)]

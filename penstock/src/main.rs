@@ -31,6 +31,9 @@ fn main() -> ExitCode {
             Action::Doctor(options) => doctor::examine(*options).await,
             Action::Storage(StorageAction::Replicate(options)) => storage::replicate(*options).await,
             Action::Storage(StorageAction::Truncate(options)) => storage::truncate(*options).await,
+            Action::Storage(StorageAction::ChangePassword(options)) => {
+                storage::change_password(*options).await
+            }
             Action::Queue(QueueAction::Apply(options)) => queue::apply(options).await,
             Action::Queue(QueueAction::Users(options)) => queue::users(&options),
         }

@@ -1,9 +1,9 @@
-//! More copies of everything, and nothing of it.
+//! More copies of everything, nothing of it, and who may do that.
 
-use crate::config::{ReplicateOptions, TruncateOptions};
+use crate::config::{ChangePasswordOptions, ReplicateOptions, TruncateOptions};
 use anyhow::{Context, ensure};
 use std::io::{self, Write};
-use storage_worker::store::cassandra::{self, Repaired};
+use storage_worker::store::cassandra::{self, Credentials, Repaired, roles};
 
 /// Raises the number of copies by one, and says what is to be done before the next step.
 pub(crate) async fn replicate(options: ReplicateOptions) -> anyhow::Result<()> {
@@ -36,5 +36,15 @@ pub(crate) async fn truncate(options: TruncateOptions) -> anyhow::Result<()> {
     );
     cassandra::truncate(&config).await.context("perhaps not all records were removed: do it again")?;
     writeln!(io::stdout(), "{keyspace} has no records any more")?;
+    Ok(())
+}
+
+/// Gives the user of these options another password.
+pub(crate) async fn change_password(options: ChangePasswordOptions) -> anyhow::Result<()> {
+    let config = options.cassandra.config()?;
+    let user = config.credentials.as_ref().context("no --cassandra-user")?.user.clone();
+    let next = Credentials { user, password: options.new_password_file.expose().to_owned().into() };
+    roles::change_password(&config, &next).await.context("the password was not changed")?;
+    writeln!(io::stdout(), "{} has the new password", next.user)?;
     Ok(())
 }

@@ -98,7 +98,7 @@ pub(crate) fn all() -> Vec<Fault> {
 }
 
 /// Faults that take a minute or more, or do in another way what another one does.
-const LONG_OR_ALIKE: [&str; 14] = [
+const LONG_OR_ALIKE: [&str; 16] = [
     "broker-rolling-restart",
     "cassandra-all-killed",
     "cassandra-rolling-restart",
@@ -109,7 +109,9 @@ const LONG_OR_ALIKE: [&str; 14] = [
     "gate-clock-hour-behind",
     "worker-clock-hour-ahead",
     "worker-clock-hour-behind",
+    "redis-primary-cut",
     "redis-primary-silent",
+    "wires-slow",
     "gate-broker-silent",
     "worker-broker-silent",
     "worker-cassandra-silent",

@@ -1,11 +1,38 @@
 //! Whether the process lives, and whether it can serve.
 
-use crate::gate::Gate;
-use axum::{Json, extract::State, response::Response};
+use crate::{
+    error::{ApiError, RequestError},
+    gate::Gate,
+};
+use axum::{
+    Json,
+    extract::{Query, State},
+    response::Response,
+};
 use bus::{Clock, Health};
-use http::StatusCode;
-use serde::Serialize;
-use std::sync::{Arc, atomic::Ordering};
+use http::{StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tokio::time::timeout;
+
+/// Well within what edges give a check (0.9 s, `edge/haproxy.cfg`), or they would take this gate for one that is gone.
+const CHECKED_WITHIN: Duration = Duration::from_millis(500);
+
+#[derive(Deserialize)]
+struct Parameters {
+    unready: Option<Unready>,
+}
+
+/// The status of a gate that answers, and is not ready: for who takes any other failure for one that is gone, as HAProxy with
+/// `http-check disable-on-404`.
+#[derive(Deserialize)]
+enum Unready {
+    #[serde(rename = "404")]
+    NotFound,
+}
 
 #[derive(Serialize)]
 struct Readiness {
@@ -35,7 +62,13 @@ pub(super) async fn is_alive() -> Response {
 }
 
 /// `GET /readyz`
-pub(super) async fn is_ready(State(gate): State<Arc<Gate>>) -> Response {
+pub(super) async fn is_ready(State(gate): State<Arc<Gate>>, uri: Uri) -> Result<Response, ApiError> {
+    let Query(parameters) = Query::<Parameters>::try_from_uri(&uri)
+        .map_err(|error| RequestError::InvalidQuery { detail: error.body_text() })?;
+    let unready = match parameters.unready {
+        None => StatusCode::SERVICE_UNAVAILABLE,
+        Some(Unready::NotFound) => StatusCode::NOT_FOUND,
+    };
     let queue = match &*gate.bus.health().borrow() {
         Health::Up => Dependency::up(),
         Health::Down(why) => Dependency::down(why.clone()),
@@ -44,19 +77,20 @@ pub(super) async fn is_ready(State(gate): State<Arc<Gate>>) -> Response {
         Clock::Agrees => Dependency::up(),
         clock => Dependency::down(format!("this gate's clock is {clock}")),
     };
-    let sessions = match gate.sessions.check().await {
-        Ok(()) => Dependency::up(),
-        Err(error) => Dependency::down(error.to_string()),
+    let sessions = match timeout(CHECKED_WITHIN, gate.sessions.check()).await {
+        Ok(Ok(())) => Dependency::up(),
+        Ok(Err(error)) => Dependency::down(error.to_string()),
+        Err(_) => Dependency::down(format!("no answer within {CHECKED_WITHIN:?}")),
     };
     let ready = queue.ok && clock.ok && sessions.ok;
     let started = gate.started.fetch_or(ready, Ordering::Relaxed) || ready;
     let (code, status) = match ready {
-        _ if gate.stopper.is_stopped() => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        _ if gate.stopper.is_stopped() => (unready, "stopping"),
         true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        false => (unready, "not ready"),
     };
     let dependencies = Dependencies { queue, clock, sessions };
-    super::session::private(code, Json(Readiness { status, started, dependencies }))
+    Ok(super::session::private(code, Json(Readiness { status, started, dependencies })))
 }
 
 impl Dependency {

@@ -11,7 +11,7 @@ use gate::Settings;
 use messages::{Command, Document, Outcome, Record, Rejection, Reply, Timing, Version};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -200,6 +200,9 @@ async fn with_nobody_at_the_other_end_the_truth_is_told() {
         (&json!("not ready"), &json!(false))
     );
     assert_eq!(ready["dependencies"]["sessions"]["ok"], true);
+    let ready = gate.anonymous(&Method::GET, "/readyz?unready=404").send().await.unwrap();
+    assert_eq!(ready.status(), 404);
+    problem(gate.anonymous(&Method::GET, "/readyz?unready=200"), 400, "invalid-query", "not_executed").await;
     gate.stop().await;
 }
 
@@ -342,9 +345,24 @@ async fn stopping_is_seen_before_it_happens_and_what_is_in_flight_finishes() {
     assert_eq!(ready.headers()["connection"], "close");
     let ready: Value = ready.json().await.unwrap();
     assert_eq!(ready["status"], "stopping");
+    // Who asks so takes 503 for a gate that is gone, and breaks off what it has in its hands.
+    let ready = gate.anonymous(&Method::GET, "/readyz?unready=404").send().await.unwrap();
+    assert_eq!(ready.status(), 404);
+    let (stopped, mut lately) = (Instant::now(), 0);
+    loop {
+        let ready = gate.anonymous(&Method::GET, "/readyz?unready=404").send().await;
+        if in_flight.is_finished() {
+            break;
+        }
+        assert_eq!(ready.unwrap().status(), 404);
+        // It lingers no more.
+        lately += u32::from(stopped.elapsed() > Duration::from_millis(500));
+    }
+    assert!(lately > 0);
     let answer = in_flight.await.unwrap().unwrap();
     assert_eq!(answer.status(), 504);
     gate.served.await.unwrap().unwrap();
+    assert!(TcpStream::connect(gate.address).await.is_err());
 }
 
 #[tokio::test]

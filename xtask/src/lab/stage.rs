@@ -110,7 +110,7 @@ impl Lab {
 
     /// Deploys the stack as it is in the repository, and waits until all of it is there.
     pub(crate) fn deploy(&self) -> Result<()> {
-        self.script("deploy.sh", &["stack"])?;
+        self.block("deploy", &[])?;
         self.settle(DEPLOYED_WITHIN).map(drop)
     }
 

@@ -7,6 +7,7 @@ mod logs;
 mod nodes;
 mod processes;
 mod redis;
+mod rotations;
 mod scale;
 mod updates;
 mod upkeep;
@@ -85,7 +86,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 40] = [
+const TESTS: [Test; 43] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -103,6 +104,8 @@ const TESTS: [Test; 40] = [
     unnoticed("gates-scaled", scale::gates),
     short(unnoticed("worker-killed", processes::worker)),
     short(paused("gate-killed", 5, 5, processes::gate)),
+    // Reads go to another one; changes that it has wait for it.
+    short(paused("gate-frozen", 5, 25, processes::gate_frozen)),
     short(unnoticed("primary-stopped", redis::primary_stopped)),
     short(paused("containers-removed", 5, 5, logs::outlive)),
     unnoticed("elasticsearch-away", logs::kept),
@@ -111,11 +114,15 @@ const TESTS: [Test; 40] = [
     prepared(redis::to_node_3, without(2, paused("node-killed", 5, 5, nodes::killed))),
     prepared(redis::to_node_3, without(2, paused("node-cut", 2, 15, nodes::cut))),
     unnoticed("rolled-out-and-back", upkeep::rolled_out_and_back),
-    short(unnoticed("rolled-out-to-a-bad-one", upkeep::rolled_out_to_a_bad_one)),
-    paused("secrets-rotated", 15, 15, upkeep::secrets_rotated),
-    paused("redis-password-rotated", 15, 15, upkeep::redis_password_rotated),
+    unnoticed("rolled-out-to-a-bad-one", upkeep::rolled_out_to_a_bad_one),
+    paused("secrets-rotated", 15, 15, rotations::secrets_rotated),
+    paused("redis-password-rotated", 15, 15, rotations::redis_password_rotated),
     paused("files-changed", 15, 15, upkeep::files_changed),
-    paused("certificate-rotated", 5, 5, upkeep::certificate_rotated),
+    paused("certificate-rotated", 5, 5, rotations::certificate_rotated),
+    // With two copies, changes wait for each node in turn.
+    paused("database-passwords-rotated", 15, 120, rotations::database_passwords_rotated),
+    // Nobody can be served meanwhile.
+    paused("cookie-rotated", 90, 90, rotations::cookie_rotated),
     unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
     paused("brokers-restarted", 5, 5, processes::brokers),
     // Nobody can be known meanwhile.

@@ -42,13 +42,33 @@ pub async fn admit(config: &CassandraConfig, worker: &Credentials) -> Result<(),
     migrate::check_keyspace(&config.keyspace)?;
     let session = session::open(config).await?;
     create(&session, worker, "LOGIN = true").await?;
-    let (role, password) = (name(&worker.user), text(worker.password.expose_secret()));
-    migrate::define(&session, format!("ALTER ROLE {role} WITH PASSWORD = {password}")).await?;
+    set_password(&session, worker).await?;
+    let role = name(&worker.user);
     for right in ["SELECT", "MODIFY"] {
         let grant = format!("GRANT {right} ON KEYSPACE {} TO {role}", name(&config.keyspace));
         migrate::define(&session, grant).await?;
     }
     Ok(())
+}
+
+/// Gives whoever `config` logs in as the password that `next` has. Done again, it finds it done.
+///
+/// # Errors
+/// When they log in with neither password.
+pub async fn change_password(config: &CassandraConfig, next: &Credentials) -> Result<(), StoreError> {
+    let session = match session::open(config).await {
+        Ok(session) => session,
+        Err(refused) => {
+            let changed = CassandraConfig { credentials: Some(next.clone()), ..config.clone() };
+            return session::open(&changed).await.map(drop).map_err(|_| refused);
+        }
+    };
+    set_password(&session, next).await
+}
+
+async fn set_password(session: &Session, role: &Credentials) -> Result<(), StoreError> {
+    let (user, password) = (name(&role.user), text(role.password.expose_secret()));
+    migrate::define(session, format!("ALTER ROLE {user} WITH PASSWORD = {password}")).await
 }
 
 async fn create(session: &Session, role: &Credentials, rights: &str) -> Result<(), StoreError> {

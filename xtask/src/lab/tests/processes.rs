@@ -7,12 +7,25 @@ use anyhow::{Context, Result};
 use super::{Lab, WHOLE_WITHIN};
 use crate::lab::node::{Node, wait_for};
 
+/// Longer than what its test allows a read with unoptimized binaries, too.
+const FROZEN: Duration = Duration::from_secs(20);
+
 pub(super) fn worker(lab: &Lab) -> Result<String> {
     kill_one(lab, "storage-worker")
 }
 
 pub(super) fn gate(lab: &Lab) -> Result<String> {
     kill_one(lab, "gate")
+}
+
+/// A gate that stands still, with its kernel answering for it.
+pub(super) fn gate_frozen(lab: &Lab) -> Result<String> {
+    let (node, container) = last_of(lab, "gate")?;
+    node.docker(&["pause", &container])?;
+    std::thread::sleep(FROZEN);
+    node.docker(&["unpause", &container])?;
+    lab.settle(WHOLE_WITHIN)?;
+    Ok(format!("for {} s", FROZEN.as_secs()))
 }
 
 /// Each of the three nodes of RabbitMQ, by the words of docs/operations.md.
@@ -28,16 +41,20 @@ pub(super) fn databases(lab: &Lab) -> Result<String> {
 }
 
 fn kill_one(lab: &Lab, service: &str) -> Result<String> {
-    let on = |node: Node| Ok::<_, anyhow::Error>((node.containers(service)?, node));
-    // Not on the first, which is asked about everything.
-    let found: Vec<_> = lab.nodes().into_iter().rev().map(on).collect::<Result<_>>()?;
-    let (containers, node) =
-        found.into_iter().find(|(containers, _)| !containers.is_empty()).context("none is there")?;
-    let before = containers.first().context("none is there")?.clone();
+    let (node, before) = last_of(lab, service)?;
     node.kill_container(&before)?;
     let noticed = wait_for("the killed container is gone", Duration::from_secs(30), || {
         Ok(!node.containers(service)?.contains(&before))
     })?;
     let whole = lab.settle(WHOLE_WITHIN)?;
     Ok(format!("all replicas again after {} s", (noticed + whole).as_secs()))
+}
+
+/// A container of a service. Not on the first node, which is asked about everything.
+fn last_of(lab: &Lab, service: &str) -> Result<(Node, String)> {
+    let on = |node: Node| Ok::<_, anyhow::Error>((node.containers(service)?, node));
+    let found: Vec<_> = lab.nodes().into_iter().rev().map(on).collect::<Result<_>>()?;
+    let (containers, node) =
+        found.into_iter().find(|(containers, _)| !containers.is_empty()).context("none is there")?;
+    Ok((node, containers.first().context("none is there")?.clone()))
 }

@@ -24,16 +24,15 @@ pub(super) fn to_node_3(lab: &Lab) -> Result<()> {
         node.docker(&[&["exec", "--env", &password, &server], &set[..]].concat())
     };
     prefer("1")?;
-    let moved = wait_for(&format!("{name} is the primary"), MOVED_WITHIN, || {
-        // Refused while another failover is under way. Sentinels ask for priorities every ten seconds.
-        if primary(&node)? != name {
-            ask_sentinel(&node, "failover")?;
-        }
-        let known = lab.nodes().iter().map(primary).collect::<Result<Vec<_>>>()?;
-        Ok(known.iter().all(|known| *known == name))
-    });
+    // Sentinels ask for priorities every ten seconds.
+    let moved = fail_over(&node, |primary| primary == name);
     prefer("100")?;
-    moved.map(drop)
+    moved?;
+    let known = |node: &Node| Ok(primary(node)? == name);
+    wait_for(&format!("everybody knows {name}"), MOVED_WITHIN, || {
+        Ok(lab.nodes().iter().map(known).collect::<Result<Vec<_>>>()?.iter().all(|knows| *knows))
+    })
+    .map(drop)
 }
 
 /// The primary of Redis and the sentinel beside it, as when their files change: another server has taken over before.
@@ -60,13 +59,7 @@ pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
 /// primary. A session that only that one knows lives on.
 pub(super) fn all_killed(lab: &Lab) -> Result<String> {
     let (one, two) = (lab.node(1), lab.node(2));
-    wait_for("another primary", MOVED_WITHIN, || {
-        // Refused while another failover is under way.
-        if primary(&one)? == "redis-1" {
-            ask_sentinel(&one, "failover")?;
-        }
-        Ok(primary(&one)? != "redis-1")
-    })?;
+    fail_over(&one, |primary| primary != "redis-1")?;
     let redis: Vec<(Node, String)> = lab
         .nodes()
         .into_iter()
@@ -93,6 +86,19 @@ pub(super) fn all_killed(lab: &Lab) -> Result<String> {
     let whole = lab.settle(WHOLE_WITHIN)?;
     session.insist(Method::GET, &format!("{}/v1/session", two.edge()), &[], &Value::Null)?;
     Ok(format!("all there again after {} s, with the session", whole.as_secs()))
+}
+
+/// Has the sentinel on a node promote servers until one of those that are wanted is the primary.
+fn fail_over(node: &Node, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+    wait_for("another primary", MOVED_WITHIN, || {
+        let is_there = is_wanted(&primary(node)?);
+        if !is_there {
+            // Refused while another failover is under way.
+            ask_sentinel(node, "failover")?;
+        }
+        Ok(is_there)
+    })
+    .map(drop)
 }
 
 /// Which server the sentinel on a node takes for the primary.

@@ -16,15 +16,17 @@ const MEASURED: Duration = Duration::from_secs(30);
 const SLOW_STORE: [&str; 2] = ["FAILPOINTS=slow-reads=return(200)", "PREFETCH=1"];
 /// As in `swarm-stack.yml`.
 const AS_EVER: &str = "PREFETCH=16";
+const WORKERS: (&str, &str) = ("scale-workers", "WORKERS");
+const GATES: (&str, &str) = ("scale-gates", "GATES");
 
 /// 1, 4, 2.
 pub(super) fn workers(lab: &Lab) -> Result<String> {
-    scale(lab, "storage-worker", &["1", "4", "2"])
+    scale(lab, WORKERS, &["1", "4", "2"])
 }
 
 /// 2, 5, 3.
 pub(super) fn gates(lab: &Lab) -> Result<String> {
-    scale(lab, "gate", &["2", "5", "3"])
+    scale(lab, GATES, &["2", "5", "3"])
 }
 
 /// The throughput of four workers against one, where the database's latency is what limits.
@@ -32,11 +34,11 @@ pub(super) fn four_times(lab: &Lab) -> Result<String> {
     let slow = SLOW_STORE.map(|variable| ["--env-add", variable]);
     update(lab, "storage-worker", slow.as_flattened())?;
     let measured = [1, 4].map(|workers| {
-        scale(lab, "storage-worker", &[&workers.to_string()])?;
+        scale(lab, WORKERS, &[&workers.to_string()])?;
         throughput(lab)
     });
     update(lab, "storage-worker", &["--env-rm", "FAILPOINTS", "--env-add", AS_EVER])?;
-    scale(lab, "storage-worker", &["2"])?;
+    scale(lab, WORKERS, &["2"])?;
     let [one, four] = measured;
     let (one, four) = (one?, four?);
     let ratio = four / one;
@@ -57,10 +59,11 @@ fn throughput(lab: &Lab) -> Result<f64> {
     Ok((told.requests - told.failures.len()) as f64 / elapsed.as_secs_f64())
 }
 
-fn scale(lab: &Lab, service: &str, counts: &[&str]) -> Result<String> {
+/// By the words of docs/operations.md.
+fn scale(lab: &Lab, (block, variable): (&str, &str), counts: &[&str]) -> Result<String> {
     let mut steps = Vec::new();
     for count in counts {
-        lab.node(1).docker(&["service", "scale", "--detach", &format!("penstock_{service}={count}")])?;
+        lab.block(block, &[(variable, count)])?;
         let took = lab.settle(WHOLE_WITHIN)?;
         steps.push(format!("{count}: {} s", took.as_secs()));
     }

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeSet,
     fs::{self, OpenOptions},
     io::Write,
-    process::Command,
     time::Duration,
 };
 
@@ -13,11 +12,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    Lab, WHOLE_WITHIN,
+    Lab,
     updates::{bad_worker_version, provide, wanted_image},
 };
 use crate::{
-    command::told_by,
+    images::crate_version,
     lab::{node::wait_for, rest::Rest},
 };
 
@@ -29,11 +28,30 @@ pub(super) fn rolled_out_and_back(lab: &Lab) -> Result<String> {
     for image in ["penstock/gate", "penstock/storage-worker"] {
         provide(lab, image, "next", &[])?;
     }
+    migrated(lab, "next")?;
     lab.block("roll-out", &[("VERSION", "next")])?;
     ensure!(images(lab)?.iter().all(|image| image.contains(":next")), "the new versions do not run");
     lab.block("roll-back", &[])?;
     ensure!(images(lab)?.iter().all(|image| !image.contains(":next")), "the new versions still run");
+    migrated(lab, &crate_version())?;
     Ok(String::new())
+}
+
+/// Has this version carry out its migrations.
+fn migrated(lab: &Lab, version: &str) -> Result<()> {
+    let newest = || -> Result<String> {
+        let format = "{{.ID}} {{.Image}} {{.CurrentState}}";
+        let ps = ["service", "ps", "--no-trunc", "--format", format, "penstock_migrate"];
+        Ok(lab.node(1).docker(&ps)?.lines().next().context("penstock_migrate never ran")?.to_owned())
+    };
+    let before = newest()?;
+    lab.block("migrate", &[("VERSION", version)])?;
+    wait_for(&format!("{version} has migrated"), UPDATED_WITHIN, || {
+        let now = newest()?;
+        let is_new = now.split(' ').next() != before.split(' ').next();
+        Ok(is_new && now.contains(&format!(":{version} Complete")))
+    })
+    .map(drop)
 }
 
 /// A version that does not come to serve: the block fails, and no later deployment is to install it.
@@ -66,33 +84,6 @@ fn containers(lab: &Lab) -> Result<BTreeSet<String>> {
     Ok(listed.collect::<Result<Vec<_>>>()?.iter().flat_map(|ids| ids.lines().map(str::to_owned)).collect())
 }
 
-/// After it, another deployment restarts nothing of what it would restart all at once: what those services are to run is the same.
-fn deployable_after(lab: &Lab, change: impl Fn(&Lab) -> Result<String>) -> Result<String> {
-    let done = change(lab)?;
-    let wanted = || -> Result<Vec<Value>> {
-        let services = ["rabbitmq", "redis", "sentinel"].into_iter();
-        let services =
-            services.flat_map(|name| (1..=3).map(move |number| format!("penstock_{name}-{number}")));
-        let inspect = ["service", "inspect", "--format", "{{json .Spec.TaskTemplate}}"];
-        let task = |service: String| -> Result<Value> {
-            let mut task: Value =
-                serde_json::from_str(&lab.node(1).docker(&[&inspect[..], &[&service]].concat())?)?;
-            // Of two files, such as the lab's, Docker puts mounts in another order; of one it does not: `xtask/tests/stack.rs`.
-            if let Some(mounts) = task["ContainerSpec"]["Mounts"].as_array_mut() {
-                mounts.sort_by_key(Value::to_string);
-            }
-            Ok(task)
-        };
-        services.map(task).collect()
-    };
-    let before = wanted()?;
-    lab.deploy()?;
-    for (before, after) in before.iter().zip(wanted()?) {
-        ensure!(*before == after, "a deployment restarts at once what was\n{before}and now is\n{after}");
-    }
-    Ok(format!("{done}; deployed again"))
-}
-
 /// RabbitMQ's and Redis's, under new names: one after the other starts again, once.
 pub(super) fn files_changed(lab: &Lab) -> Result<String> {
     for number in 1..=3 {
@@ -110,14 +101,14 @@ pub(super) fn files_changed(lab: &Lab) -> Result<String> {
 }
 
 /// Waits until a service is what it was told to be.
-fn is_updated(lab: &Lab, service: &str) -> Result<()> {
+pub(super) fn is_updated(lab: &Lab, service: &str) -> Result<()> {
     let inspect = ["service", "inspect", "--format", "{{with .UpdateStatus}}{{.State}}{{end}}", service];
     let is_done = || Ok(lab.node(1).docker(&inspect)?.trim() == "completed");
     wait_for(&format!("{service} updated"), UPDATED_WITHIN, is_done).map(drop)
 }
 
 /// Waits until all queues have all their members.
-fn have_all_members(lab: &Lab) -> Result<()> {
+pub(super) fn have_all_members(lab: &Lab) -> Result<()> {
     let node = lab.node(1);
     wait_for("all members of all queues", UPDATED_WITHIN, || {
         let Some(broker) = node.containers("rabbitmq-1")?.pop() else { return Ok(false) };
@@ -128,103 +119,6 @@ fn have_all_members(lab: &Lab) -> Result<()> {
         Ok(node.docker(&["exec", &broker, "sh", "-c", &ask.join(" && ")]).is_ok())
     })
     .map(drop)
-}
-
-/// Passwords and keys. Each node of RabbitMQ starts again once.
-pub(super) fn secrets_rotated(lab: &Lab) -> Result<String> {
-    deployable_after(lab, rotate_secrets)
-}
-
-fn rotate_secrets(lab: &Lab) -> Result<String> {
-    lab.block("rotate-broker-password", &[])?;
-    lab.block("rotate-broker-password", &[("WHO", "worker"), ("SERVICE", "penstock_storage-worker")])?;
-    lab.block("broker-users", &[])?;
-    lab.block("rotate-broker-users", &[])?;
-    lab.block("rotate-cassandra-password", &[])?;
-    lab.block("rotate-signing-keys", &[])?;
-    // Who is connected may stay so with an old password: so everybody connects anew.
-    for service in ["penstock_gate", "penstock_storage-worker"] {
-        lab.node(1).docker(&["service", "update", "--force", "--quiet", service])?;
-    }
-    Ok("two passwords at RabbitMQ, one at Cassandra, the signing keys".to_owned())
-}
-
-/// Gates, servers and sentinels start again one at a time; a session lives on, and the old password opens nothing.
-pub(super) fn redis_password_rotated(lab: &Lab) -> Result<String> {
-    deployable_after(lab, rotate_redis_password)
-}
-
-fn rotate_redis_password(lab: &Lab) -> Result<String> {
-    let (node, before) = (lab.node(1), lab.secret("redis_password")?);
-    let session = Rest::log_in(&node.edge(), &lab.secret("admin_password")?)?;
-    lab.block("rotate-redis-password", &[])?;
-    session.insist(Method::GET, &format!("{}/v1/session", node.edge()), &[], &Value::Null)?;
-    let after = lab.secret("redis_password")?;
-    ensure!(before != after, "the password is what it was");
-    let sentinel = node.containers("sentinel-1")?.pop().context("no sentinel on this node")?;
-    for (password, opens) in [(&after, true), (&before, false)] {
-        let login = format!("REDISCLI_AUTH={password}");
-        for server in ["redis-1", "redis-2", "redis-3"] {
-            let said =
-                node.docker(&["exec", "--env", &login, &sentinel, "redis-cli", "-h", server, "ping"])?;
-            ensure!(said.contains("PONG") == opens, "{server} with {password:?}: {said}");
-        }
-    }
-    Ok("one session throughout".to_owned())
-}
-
-/// Edges start again one at a time, with a certificate that was made anew.
-pub(super) fn certificate_rotated(lab: &Lab) -> Result<String> {
-    let secrets = lab.file("secrets");
-    let mut made = Command::new("openssl");
-    made.args([
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "30",
-    ])
-    .args([
-        "-subj",
-        "/CN=penstock",
-        "-addext",
-        "subjectAltName=DNS:penstock",
-        "-keyout",
-        "key",
-        "-out",
-        "next",
-    ])
-    .current_dir(&secrets);
-    told_by(&mut made)?;
-    let [certificate, key] = ["next", "key"].map(|name| fs::read_to_string(secrets.join(name)));
-    fs::write(secrets.join("edge_certificate"), certificate? + &key?)?;
-    ensure!(!serve_tls(lab, "next")?, "the new certificate is served already");
-    ensure!(serve_tls(lab, "certificate")?, "the old certificate is not served");
-    lab.block("rotate-certificate", &[])?;
-    lab.settle(WHOLE_WITHIN)?;
-    ensure!(serve_tls(lab, "next")?, "the new certificate is not served");
-    fs::rename(secrets.join("next"), secrets.join("certificate"))?;
-    Ok("TLS with the new certificate at every edge".to_owned())
-}
-
-/// Whether all edges serve with this certificate of `secrets/`.
-fn serve_tls(lab: &Lab, certificate: &str) -> Result<bool> {
-    for node in lab.nodes() {
-        let address = format!("penstock:443:{}", node.edge().trim_start_matches("http://"));
-        let asked = Command::new("curl")
-            .args(["-sf", "-m", "5", "--noproxy", "*", "--resolve", &address, "--cacert", certificate])
-            .arg("https://penstock/readyz")
-            .current_dir(lab.file("secrets"))
-            .output()?;
-        if !asked.status.success() {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 /// What no worker can read becomes a letter, is listed, cannot be replayed, and is discarded.
