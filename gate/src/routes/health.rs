@@ -26,7 +26,7 @@ struct Parameters {
     unready: Option<Unready>,
 }
 
-/// The status of a gate that answers, and is not ready: for who takes any other failure for one that is gone, as HAProxy with
+/// The status of a gate that answers, and is not ready: for who takes any other failure for one that is gone, as `HAProxy` with
 /// `http-check disable-on-404`.
 #[derive(Deserialize)]
 enum Unready {

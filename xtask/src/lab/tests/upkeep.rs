@@ -33,7 +33,7 @@ pub(super) fn rolled_out_and_back(lab: &Lab) -> Result<String> {
     ensure!(images(lab)?.iter().all(|image| image.contains(":next")), "the new versions do not run");
     lab.block("roll-back", &[])?;
     ensure!(images(lab)?.iter().all(|image| !image.contains(":next")), "the new versions still run");
-    migrated(lab, &crate_version())?;
+    migrated(lab, crate_version())?;
     Ok(String::new())
 }
 
