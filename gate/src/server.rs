@@ -69,6 +69,7 @@ pub async fn serve(
     if end.is_err() {
         closing.abort();
     }
+    // How it went for whoever came late tells nothing about what was served.
     let _ = closing.await;
     comparing.abort();
     Ok(end?)

@@ -19,7 +19,7 @@ use std::{
 use tokio::time::timeout;
 
 /// Well within what edges give a check (0.9 s, `edge/haproxy.cfg`), or they would take this gate for one that is gone.
-const CHECKED_WITHIN: Duration = Duration::from_millis(500);
+const CHECKED_WITHIN: Duration = Duration::from_millis(700);
 
 #[derive(Deserialize)]
 struct Parameters {
