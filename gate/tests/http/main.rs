@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 #[tokio::test]
@@ -349,17 +350,14 @@ async fn stopping_is_seen_before_it_happens_and_what_is_in_flight_finishes() {
     let ready = gate.anonymous(&Method::GET, "/readyz?unready=404").send().await.unwrap();
     assert_eq!(ready.status(), 404);
     let (stopped, mut lately) = (Instant::now(), 0);
-    loop {
-        let ready = gate.anonymous(&Method::GET, "/readyz?unready=404").send().await;
-        if in_flight.is_finished() {
-            break;
-        }
-        assert_eq!(ready.unwrap().status(), 404);
+    while let Ok(ready) = gate.anonymous(&Method::GET, "/readyz?unready=404").send().await {
+        assert_eq!(ready.status(), 404);
         // It lingers no more.
         lately += u32::from(stopped.elapsed() > Duration::from_millis(500));
     }
     assert!(lately > 0);
-    let answer = in_flight.await.unwrap().unwrap();
+    // It is gone as soon as nothing is in flight, and not before.
+    let answer = timeout(Duration::from_millis(100), in_flight).await.unwrap().unwrap().unwrap();
     assert_eq!(answer.status(), 504);
     gate.served.await.unwrap().unwrap();
     assert!(TcpStream::connect(gate.address).await.is_err());
