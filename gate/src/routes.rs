@@ -82,3 +82,9 @@ pub(crate) fn router() -> Router<Arc<Gate>> {
         .fallback(async || ApiError::from(RequestError::UnknownPath))
         .method_not_allowed_fallback(async || ApiError::from(RequestError::MethodNotAllowed))
 }
+
+/// What the query of an address says.
+fn query<T: serde::de::DeserializeOwned>(uri: &http::Uri) -> Result<T, RequestError> {
+    let parsed = axum::extract::Query::try_from_uri(uri);
+    parsed.map(|parsed| parsed.0).map_err(|error| RequestError::InvalidQuery { detail: error.body_text() })
+}

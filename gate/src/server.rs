@@ -36,7 +36,7 @@ pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 /// Serves the API until told to stop; then stays ready to answer for [`Settings::shutdown_linger`], finishes what is
-/// in flight within [`Settings::shutdown_grace`], and returns. Backends need not be up yet.
+/// in flight within [`Settings::shutdown_grace`], answering on meanwhile, and returns. Backends need not be up yet.
 ///
 /// # Errors
 /// When the listener cannot be used.

@@ -1,14 +1,7 @@
 //! Whether the process lives, and whether it can serve.
 
-use crate::{
-    error::{ApiError, RequestError},
-    gate::Gate,
-};
-use axum::{
-    Json,
-    extract::{Query, State},
-    response::Response,
-};
+use crate::{error::ApiError, gate::Gate};
+use axum::{Json, extract::State, response::Response};
 use bus::{Clock, Health};
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
@@ -63,9 +56,7 @@ pub(super) async fn is_alive() -> Response {
 
 /// `GET /readyz`
 pub(super) async fn is_ready(State(gate): State<Arc<Gate>>, uri: Uri) -> Result<Response, ApiError> {
-    let Query(parameters) = Query::<Parameters>::try_from_uri(&uri)
-        .map_err(|error| RequestError::InvalidQuery { detail: error.body_text() })?;
-    let unready = match parameters.unready {
+    let unready = match super::query::<Parameters>(&uri)?.unready {
         None => StatusCode::SERVICE_UNAVAILABLE,
         Some(Unready::NotFound) => StatusCode::NOT_FOUND,
     };

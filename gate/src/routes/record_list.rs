@@ -9,7 +9,7 @@ use crate::{
 };
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::{Uri, header};
@@ -117,8 +117,7 @@ impl Page {
 
     /// From the query of a request for a list of this collection.
     pub(super) fn parse(uri: &Uri, gate: &Gate, collection: &CollectionName) -> Result<Self, RequestError> {
-        let Query(parameters) = Query::<Parameters>::try_from_uri(uri)
-            .map_err(|error| RequestError::InvalidQuery { detail: error.body_text() })?;
+        let parameters: Parameters = super::query(uri)?;
         let after = parameters.cursor.map(|cursor| cursor::redeem(&gate.keys, collection, &cursor));
         Ok(Self {
             limit: parameters.limit.as_deref().map_or(Ok(DEFAULT_LIMIT), limit)?,
