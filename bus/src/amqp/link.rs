@@ -45,10 +45,10 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// How often a broker is asked for something, and how long it may take to answer. Heartbeats would tell of a frozen
 /// one after ten seconds.
-const ASKED_EVERY: Duration = Duration::from_millis(500);
+const ASKED_EVERY: Duration = Duration::from_millis(250);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 /// One that has not answered for so long may be gone with its machine, of which the kernel would tell after two seconds.
-const DOUBTED_AFTER: Duration = Duration::from_millis(500);
+const DOUBTED_AFTER: Duration = Duration::from_millis(300);
 
 /// Counts what a broker delivers and answers: one that has much to carry, or far, may answer late, and is not silent.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +89,9 @@ pub(super) enum LinkError {
     /// No answer in time.
     #[error("no answer within {GREETING:?}")]
     Silent,
+    /// It answers, but declares nothing: it has lost the others, or they elect a leader.
+    #[error("it declares no queue for replies: it may have lost the other nodes")]
+    Unable,
     /// The broker, or the way to it, failed.
     #[error(transparent)]
     Lapin(#[from] lapin::Error),
@@ -227,12 +230,14 @@ impl Heard {
             let before = self.0.load(Ordering::Relaxed);
             let was_silent = || self.0.load(Ordering::Relaxed) == before;
             let mut answer = pin!(timeout(ANSWERED_WITHIN, ask()));
-            let answer = match timeout(DOUBTED_AFTER, &mut answer).await {
-                Ok(answer) => answer,
-                Err(_) if was_silent() && is_gone().await && was_silent() => {
-                    return "its machine is gone".to_owned();
+            let answer = loop {
+                match timeout(DOUBTED_AFTER, &mut answer).await {
+                    Ok(answer) => break answer,
+                    Err(_) if was_silent() && is_gone().await && was_silent() => {
+                        return "its machine is gone".to_owned();
+                    }
+                    Err(_) => {}
                 }
-                Err(_) => answer.await,
             };
             match answer {
                 Ok(Err(error)) => return error.to_string(),

@@ -9,6 +9,7 @@ use crate::{
     calls::{Calls, Passage},
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
+use lapin::uri::AMQPUri;
 use std::{
     collections::BTreeSet,
     sync::{
@@ -29,7 +30,11 @@ const MIN_DELAY: Duration = Duration::from_millis(50);
 const MAX_DELAY: Duration = Duration::from_secs(2);
 /// How often a link at the broker of the other one looks for another broker, when it is not in use.
 const LOOKED_APART_EVERY: Duration = Duration::from_secs(10);
+/// Declaring a queue takes milliseconds, and a second or two while nodes elect a leader.
+const REPLY_QUEUE_WITHIN: Duration = Duration::from_secs(5);
 const APART: &str = "the other link is to the same broker, and there is another one";
+
+type Opened = (Arc<Link>, mpsc::UnboundedReceiver<News>);
 
 /// The present link, and what others may know about it.
 #[derive(Clone, Debug)]
@@ -183,8 +188,7 @@ impl Supervisor {
             let opened = if silent.contains(&number) && link::is_silent(host).await {
                 Err(LinkError::Silent)
             } else {
-                let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
-                Link::open(host, &self.config.name, generation, is_first, Arc::clone(&self.calls)).await
+                self.open(host, is_first).await
             };
             match opened {
                 Err(LinkError::Silent) => silent.insert(number),
@@ -197,7 +201,7 @@ impl Supervisor {
                     self.links.up(&link);
                     let reason = tokio::select! {
                         reason = self.watch(&link, news) => reason,
-                        () = self.prepare(&link), if self.other.is_some() => APART.to_owned(),
+                        () = self.could_be_apart(&link), if self.other.is_some() => APART.to_owned(),
                     };
                     tracing::warn!(
                         server.address = link.address,
@@ -214,16 +218,29 @@ impl Supervisor {
         }
     }
 
+    /// Of two links, which those have that send commands, either may be the one that is needed next: none is up without a queue for
+    /// replies. A node without a majority greets and takes channels, and keeps whoever declares one waiting for half a minute.
+    async fn open(&self, host: &AMQPUri, is_first: bool) -> Result<Opened, LinkError> {
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
+        let calls = Arc::clone(&self.calls);
+        let (link, news) = Link::open(host, &self.config.name, generation, is_first, calls).await?;
+        if self.other.is_some() {
+            let declared = timeout(REPLY_QUEUE_WITHIN, link.reply_queue()).await;
+            if let Err(error) = declared.map_err(|_| LinkError::Unable).and_then(|made| Ok(made?)) {
+                tokio::spawn(async move { link.close().await });
+                return Err(error);
+            }
+        }
+        Ok((link, news))
+    }
+
     /// The broker of the other link.
     fn other(&self) -> Option<String> {
         Some(self.other.as_ref()?.current()?.address.clone())
     }
 
-    /// Of two links either may be the one that is needed next. Ends when one that is not in use could be to another broker than the
-    /// other.
-    async fn prepare(&self, link: &Arc<Link>) {
-        // If that fails, the first command tries again.
-        let _ = link.reply_queue().await;
+    /// Ends when a link that is not in use could be to another broker than the other one.
+    async fn could_be_apart(&self, link: &Link) {
         loop {
             sleep(LOOKED_APART_EVERY).await;
             let is_taken = self.taken.load(Ordering::Relaxed) == self.number;
@@ -260,7 +277,7 @@ impl Supervisor {
     fn failed(&self, address: &str, error: &LinkError) {
         let reason = match error {
             LinkError::OtherArguments { .. } | LinkError::Undeclared => error.to_string(),
-            LinkError::Silent | LinkError::Lapin(_) => format!("cannot connect to {address}: {error}"),
+            LinkError::Silent | LinkError::Unable | LinkError::Lapin(_) => format!("cannot connect to {address}: {error}"),
         };
         if *self.links.passage.borrow() != Passage::Down(reason.clone()) {
             tracing::warn!(

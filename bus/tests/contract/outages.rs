@@ -4,7 +4,7 @@ use crate::{
     commands::{answer, answer_to, call, ids, outcome, read, serve, to, write},
     ground::{blocking, connect, consume, down, next, up, within},
 };
-use bus::{AmqpBus, AmqpConfig, Bus, BusError, Lane};
+use bus::{AmqpBus, AmqpConfig, Bus, BusError, Health, Lane};
 use futures_util::FutureExt;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use testbed::{Broker, RabbitMq, Scratch};
@@ -183,6 +183,31 @@ async fn one_of_three_brokers_may_be_killed() {
         });
         nodes.insert(killed, node.await);
     }
+    a_broker_without_the_others_is_passed_over(nodes, config("late").with_spare_link()).await;
+}
+
+/// It greets, and opens channels, but a queue for replies would take it half a minute not to declare.
+async fn a_broker_without_the_others_is_passed_over(mut nodes: Vec<RabbitMq>, config: AmqpConfig) {
+    let killing = blocking(move || {
+        nodes[1..].iter_mut().for_each(|node| node.kill());
+        nodes
+    });
+    let mut nodes = killing.await;
+    let gate = AmqpBus::connect(config);
+    let mut health = gate.health();
+    let told = within(health.wait_for(|health| match health {
+        Health::Up => panic!("up, without a broker that can bring outcomes"),
+        Health::Down(reason) => reason.contains("it declares no queue for replies"),
+    }));
+    drop(told.await.unwrap());
+    let restarting = blocking(move || {
+        nodes[1].restart().unwrap();
+        nodes
+    });
+    let _nodes = restarting.await;
+    up(&gate).await;
+    let envelope = write(STARTING);
+    assert_eq!(within(outcome(&gate, envelope.clone())).await.unwrap(), answer_to(envelope.id));
 }
 
 /// No node has more of a lane's queues than it must: a queue of reads is nowhere else, and one of changes is led from there.
