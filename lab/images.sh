@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds images from what this machine has, where no registry can be reached. Each is written to $OUT/NAME.tar.
 # usage: images.sh binaries BINARIES OUT COMMIT   the gate's and the worker's image, from built binaries
-#        images.sh services RABBITMQ CASSANDRA ELASTICSEARCH OUT   RabbitMQ from a Debian root, and one image of all others,
+#        images.sh services RABBITMQ CASSANDRA ELASTICSEARCH OUT   RabbitMQ and HAProxy from a Debian root, and one image of all others,
 #                                                 from Debian's packages and Maven's jars
 # Needs root: files in images belong to their users.
 set -eu
@@ -47,29 +47,32 @@ binaries)
 services)
     rabbitmq=$2 jars=$3 elasticsearch=$4 out=$5
     work=$(mktemp -d -p "$out"); trap 'rm -rf "$work"' EXIT
-    if [ ! -f "$out/rabbitmq.tar" ]; then
+    if [ ! -f "$out/trixie.tar" ]; then
         cp -a "$rabbitmq" "$work/rabbitmq"
         root=$work/rabbitmq
-        # The numbers of the official image, in which secrets are made readable.
+        # The numbers of the official images, in which secrets are made readable.
         sed -i 's/^rabbitmq:x:[0-9]*:[0-9]*:/rabbitmq:x:999:999:/' "$root/etc/passwd"
         sed -i 's/^rabbitmq:x:[0-9]*:/rabbitmq:x:999:/' "$root/etc/group"
+        sed -i 's/^haproxy:x:[0-9]*:[0-9]*:/haproxy:x:99:99:/' "$root/etc/passwd"
+        sed -i 's/^haproxy:x:[0-9]*:/haproxy:x:99:/' "$root/etc/group"
+        mkdir -p "$root/usr/local/etc/haproxy"
         rm -f "$root/var/lib/rabbitmq/.erlang.cookie" "$root/etc/rabbitmq/rabbitmq-env.conf"
         echo '[rabbitmq_management].' > "$root/etc/rabbitmq/enabled_plugins"
         mkdir -p "$root/etc/rabbitmq/conf.d" "$root/var/log/penstock"
         chown -R 999:999 "$root/var/lib/rabbitmq" "$root/var/log/rabbitmq" "$root/etc/rabbitmq"
         rm -rf "$root/usr/share/doc" "$root/usr/share/locale" "$root/dev" && mkdir "$root/dev"
-        pack "$root" "$out/rabbitmq.tar"
+        pack "$root" "$out/trixie.tar"
     fi
-    if [ ! -f "$out/services-2.tar" ]; then
+    if [ ! -f "$out/services-3.tar" ]; then
         root=$work/services
-        packages=openjdk-17-jre-headless,redis-server,redis-sentinel,haproxy,curl,rsyslog,rsyslog-elasticsearch
+        packages=openjdk-17-jre-headless,redis-server,redis-sentinel,curl,rsyslog,rsyslog-elasticsearch
         unshare --mount debootstrap --variant=minbase --include=$packages bookworm "$root" > "$out/debootstrap.log" 2>&1 ||
             { tail -n 20 "$out/debootstrap.log" >&2; exit 1; }
         # The numbers of the official images.
-        sed -i '/^\(redis\|haproxy\):/d' "$root/etc/passwd" "$root/etc/group"
-        printf 'haproxy:x:99:99::/:/none\nredis:x:999:999::/:/none\ncassandra:x:999:999::/tmp:/none\n' >> "$root/etc/passwd"
-        printf 'haproxy:x:99:\nredis:x:999:\n' >> "$root/etc/group"
-        mkdir -p "$root/opt/cassandra" "$root/etc/cassandra" "$root/var/log/penstock" "$root/usr/local/etc/haproxy" "$root/data"
+        sed -i '/^redis:/d' "$root/etc/passwd" "$root/etc/group"
+        printf 'redis:x:999:999::/:/none\ncassandra:x:999:999::/tmp:/none\n' >> "$root/etc/passwd"
+        printf 'redis:x:999:\n' >> "$root/etc/group"
+        mkdir -p "$root/opt/cassandra" "$root/etc/cassandra" "$root/var/log/penstock" "$root/data"
         cp "$jars"/*.jar "$root/opt/cassandra/"
         cp "$here/../testbed/cassandra/jvm.options" "$root/etc/cassandra/jvm.options"
         install -m 0755 "$here/cassandra" "$root/usr/local/bin/cassandra"
@@ -84,7 +87,7 @@ services)
             "$root/var/lib/rsyslog"
         rm -rf "$root/usr/share/doc" "$root/usr/share/locale" "$root/var/cache/apt" "$root/var/lib/apt/lists" "$root/dev"
         mkdir "$root/dev"
-        pack "$root" "$out/services-2.tar"
+        pack "$root" "$out/services-3.tar"
     fi
     ;;
 esac

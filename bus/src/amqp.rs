@@ -3,8 +3,8 @@
 //! Layout, in reading order:
 //! - [`config`]: which brokers, and by what name.
 //! - [`link`]: one pair of connections to one broker: commands and replies leave by one, deliveries come by the
-//!   other, because an alarm stops everything on a connection that publishes, acks included. [`presence`]: whether its machine is
-//!   there.
+//!   other, because an alarm stops everything on a connection that publishes, acks included. [`heard`]: whether it answers;
+//!   [`presence`]: whether its machine is there.
 //! - [`supervisor`]: keeps a link up, for ever, over all the brokers. [`ways`]: by which link commands leave.
 //! - [`publish`]: one message, and what can become of it.
 //! - [`publisher`]: one task for each shard that sends commands.
@@ -17,6 +17,7 @@ mod attendance;
 mod config;
 mod consumer;
 mod death;
+mod heard;
 mod inbox;
 mod link;
 mod outbox;

@@ -2,7 +2,7 @@
 //! access to Debian and Maven Central.
 //!
 //! - Cassandra: its jars from Maven Central, and Java 17 from Debian.
-//! - RabbitMQ 4: a Debian trixie root made by debootstrap (bookworm's own RabbitMQ is 3.10).
+//! - RabbitMQ 4, and `HAProxy` 3.0 for a Swarm: a Debian trixie root made by debootstrap (bookworm has 3.10 and 2.6).
 //! - Elasticsearch: its jars from Maven Central, and Debian's compiler of Java 17 for the class that starts it.
 //! - The grammar of Logstash: a Go module, and Debian's Go.
 //! - Redis: Debian's `redis-tools`, which holds the server's binary but starts no daemon.
@@ -45,7 +45,7 @@ pub fn all() -> Result<()> {
     Ok(())
 }
 
-/// A Debian trixie root with RabbitMQ 4.
+/// A Debian trixie root with RabbitMQ 4, and `HAProxy` 3.0 for a Swarm.
 pub fn rabbitmq() -> Result<PathBuf> {
     ensure!(
         rustix::process::geteuid().is_root(),
@@ -53,13 +53,13 @@ pub fn rabbitmq() -> Result<PathBuf> {
          Run this as root, or set PENSTOCK_TEST_AMQP_URL and PENSTOCK_TEST_RABBITMQ_MANAGEMENT_URL to use a \
          running RabbitMQ 4"
     );
-    Cache::open()?.provide("rabbitmq-4-trixie", |staging| {
+    Cache::open()?.provide("rabbitmq-4-haproxy-3-trixie", |staging| {
         let debootstrap =
             need("debootstrap", "debootstrap", "set PENSTOCK_TEST_AMQP_URL to use a running service")?;
         // In a mount namespace of its own: an interrupted debootstrap leaves its mounts behind.
         let mut command = Command::new("unshare");
         command.arg("--mount").arg(debootstrap).env("PATH", ADMINISTRATOR_PATH);
-        command.args(["--variant=minbase", "--include=rabbitmq-server", "trixie"]).arg(staging);
+        command.args(["--variant=minbase", "--include=rabbitmq-server,haproxy", "trixie"]).arg(staging);
         run(command, "RabbitMQ 4 (Debian trixie by debootstrap, about a minute)")?;
         fs::write(staging.join("etc/hosts"), "127.0.0.1 localhost\n")?;
         drop_package_files(staging)

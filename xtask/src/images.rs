@@ -152,8 +152,8 @@ fn of_ours(out: &Path, commit: &str) -> Vec<Image> {
 /// Those that the lab runs in place of official ones.
 pub(crate) fn of_services() -> Result<Vec<Image>> {
     let out = directory()?;
-    let [rabbitmq, services] = ["rabbitmq.tar", "services-2.tar"].map(|archive| out.join(archive));
-    if !(rabbitmq.exists() && services.exists()) {
+    let [trixie, services] = ["trixie.tar", "services-3.tar"].map(|archive| out.join(archive));
+    if !(trixie.exists() && services.exists()) {
         eprintln!(
             "xtask: packing RabbitMQ, Cassandra, Redis, HAProxy and Elasticsearch (some minutes, once)"
         );
@@ -164,11 +164,7 @@ pub(crate) fn of_services() -> Result<Vec<Image>> {
     let path = "ENV PATH=/usr/lib/rabbitmq/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let changes = [path, "ENV HOME=/var/lib/rabbitmq", "ENV LANG=C.UTF-8", r#"CMD ["rabbitmq-server"]"#];
     Ok(vec![
-        Image {
-            name: "penstock-lab/rabbitmq",
-            archive: rabbitmq,
-            changes: changes.map(str::to_owned).to_vec(),
-        },
+        Image { name: "penstock-lab/trixie", archive: trixie, changes: changes.map(str::to_owned).to_vec() },
         Image { name: "penstock-lab/services", archive: services, changes: Vec::new() },
     ])
 }

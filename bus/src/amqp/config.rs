@@ -14,7 +14,8 @@ const HEARTBEAT: u16 = 3;
 pub struct AmqpConfig {
     pub(super) hosts: Vec<AMQPUri>,
     pub(super) name: String,
-    pub(super) has_spare: bool,
+    /// And so waits for outcomes, and has a spare link, if there are several brokers.
+    pub(super) sends_commands: bool,
 }
 
 /// Why a configuration cannot be used: a sentence for whoever wrote it. It never holds the password.
@@ -40,14 +41,14 @@ impl AmqpConfig {
                 "no message broker is given: name at least one amqp:// URI".to_owned(),
             ));
         }
-        Ok(Self { hosts, name: name.into(), has_spare: false })
+        Ok(Self { hosts, name: name.into(), sends_commands: false })
     }
 
-    /// With a second link, to another broker, if there are several: for who sends commands. What is not answered is sent by it,
-    /// too, and it takes the place of the first when that is lost.
+    /// For who sends commands: no link is used before it can bring outcomes, and there is a second one, to another broker, if there
+    /// are several. What is not answered is sent by it, too, and it takes the place of the first when that is lost.
     #[must_use]
     pub fn with_spare_link(mut self) -> Self {
-        self.has_spare = self.hosts.len() > 1;
+        self.sends_commands = true;
         self
     }
 

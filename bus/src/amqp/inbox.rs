@@ -1,6 +1,6 @@
 //! The queue that brings a gate its outcomes.
 
-use super::link::Heard;
+use super::heard::Heard;
 use crate::calls::Calls;
 use futures_util::StreamExt;
 use lapin::{

@@ -1,6 +1,6 @@
 //! One pair of connections to one broker.
 
-use super::{attendance, config, inbox, presence};
+use super::{attendance, config, heard::Heard, inbox, presence};
 use crate::{
     Queue,
     calls::Calls,
@@ -16,21 +16,13 @@ use lapin::{
     types::{FieldTable, ShortString},
     uri::AMQPUri,
 };
-use std::{
-    io,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{OnceCell, mpsc},
-    time::{error::Elapsed, sleep, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -42,17 +34,6 @@ const DECLARING: Duration = Duration::from_secs(3);
 const DECLARING_AGAIN: Duration = Duration::from_millis(200);
 /// A broker that does not say goodbye within this is left without.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// How often a broker is asked for something, and how long it may take to answer. Heartbeats would tell of a frozen
-/// one after ten seconds.
-const ASKED_EVERY: Duration = Duration::from_millis(250);
-const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
-/// One that has not answered for so long may be gone with its machine, of which the kernel would tell after two seconds.
-const DOUBTED_AFTER: Duration = Duration::from_millis(300);
-
-/// Counts what a broker delivers and answers: one that has much to carry, or far, may answer late, and is not silent.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Heard(Arc<AtomicU64>);
 
 /// One pair of connections to one broker. If either is lost, both are given up: what was delivered comes again.
 #[derive(Debug)]
@@ -90,8 +71,14 @@ pub(super) enum LinkError {
     #[error("no answer within {GREETING:?}")]
     Silent,
     /// It answers, but declares nothing: it has lost the others, or they elect a leader.
-    #[error("it declares no queue for replies: it may have lost the other nodes")]
+    #[error("it makes no queue for replies, as if it had lost the other nodes")]
     Unable,
+    /// This user may not have a queue for replies.
+    #[error("this user may not have queues for replies (penstock.reply.*): give it the rights of a gate")]
+    NoReplies,
+    /// Gone before it was of use.
+    #[error("the connection was lost at once")]
+    Lost,
     /// The broker, or the way to it, failed.
     #[error(transparent)]
     Lapin(#[from] lapin::Error),
@@ -141,8 +128,6 @@ impl Link {
             given_up.cancel();
         };
         tokio::spawn(lost.clone().run_until_cancelled_owned(watching));
-        // What was known of workers may be over.
-        calls.attended(true);
         let (address, name) = (config::address(host), name.to_owned());
         let reply_queue = OnceCell::new();
         let link = Self { generation, address, lost, heard, publishing, consuming, name, calls, reply_queue };
@@ -188,7 +173,7 @@ impl Link {
         Ok(opened)
     }
 
-    /// The queue that brings outcomes back; made when the first command needs it.
+    /// The queue that brings outcomes back; made when it is asked for first.
     pub(super) async fn reply_queue(self: &Arc<Self>) -> lapin::Result<ShortString> {
         let queue = self.reply_queue.get_or_try_init(|| async {
             let queue = ShortString::from(topology::reply_queue(&self.name));
@@ -213,59 +198,15 @@ impl Link {
     }
 }
 
-impl Heard {
-    /// Something came.
-    pub(super) fn count(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Asks again and again; returns why there is no good answer any more.
-    pub(super) async fn until_silent<A, G>(&self, ask: impl Fn() -> A, is_gone: impl Fn() -> G) -> String
-    where
-        A: Future<Output = lapin::Result<()>>,
-        G: Future<Output = bool>,
-    {
-        loop {
-            sleep(ASKED_EVERY).await;
-            let before = self.0.load(Ordering::Relaxed);
-            let was_silent = || self.0.load(Ordering::Relaxed) == before;
-            let mut answer = pin!(timeout(ANSWERED_WITHIN, ask()));
-            let answer = loop {
-                match timeout(DOUBTED_AFTER, &mut answer).await {
-                    Ok(answer) => break answer,
-                    Err(_) if was_silent() && is_gone().await && was_silent() => {
-                        return "its machine is gone".to_owned();
-                    }
-                    Err(_) => {}
-                }
-            };
-            match answer {
-                Ok(Err(error)) => return error.to_string(),
-                Err(_) if was_silent() => return format!("no answer within {ANSWERED_WITHIN:?}"),
-                Ok(Ok(())) | Err(_) => {}
-            }
-        }
-    }
-}
-
-/// Whether nobody greets there. A driver that meets a broker that is frozen keeps a connection, and a thread, until it is not:
-/// whoever has met one asks in this way first.
+/// Whether nobody greets there, nor refuses. A driver that meets a broker that is frozen keeps a connection, and a thread, until it
+/// is not: whoever has met one asks in this way first.
 pub(super) async fn is_silent(host: &AMQPUri) -> bool {
-    greeting(host).await.is_err()
-}
-
-/// Whether a broker greets there.
-pub(super) async fn greets(host: &AMQPUri) -> bool {
-    matches!(greeting(host).await, Ok(Ok(_)))
-}
-
-async fn greeting(host: &AMQPUri) -> Result<io::Result<u8>, Elapsed> {
     let greeting = async {
         let mut stream = TcpStream::connect((host.authority.host.as_str(), host.authority.port)).await?;
         stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
         stream.read_u8().await
     };
-    timeout(GREETING, greeting).await
+    timeout(GREETING, greeting).await.is_err()
 }
 
 async fn connect(host: &AMQPUri, name: &str) -> Result<Connection, LinkError> {
@@ -369,7 +310,7 @@ pub(super) async fn bind(channel: &Channel, declaration: &Declaration) -> lapin:
 }
 
 /// Whether the user has no right to this (403).
-fn is_forbidden(error: &lapin::Error) -> bool {
+pub(super) fn is_forbidden(error: &lapin::Error) -> bool {
     is_soft(error, AMQPSoftError::ACCESSREFUSED)
 }
 

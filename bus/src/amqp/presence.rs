@@ -6,20 +6,30 @@ use lapin::uri::AMQPUri;
 use std::time::Duration;
 use tokio::{
     net::{TcpStream, lookup_host},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How long that may take.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_millis(300);
-/// So many packets may be lost but one.
-const TRIES: usize = 4;
+/// So many attempts, each only if those before it have no answer yet: a machine may stand still for a moment, and a broker that
+/// takes nobody in has little room for those who come.
+const TRIES: u32 = 4;
 
 /// Whether nothing there answers. Where the name is not known just now, nobody knows.
 pub(super) async fn is_gone(host: &AMQPUri) -> bool {
     let place = (host.authority.host.as_str(), host.authority.port);
-    let Ok(Ok(mut addresses)) = timeout(ACKNOWLEDGED_WITHIN, lookup_host(place)).await else { return false };
-    let Some(address) = addresses.next() else { return false };
-    let tries = (0..TRIES).map(|_| Box::pin(TcpStream::connect(address)));
+    let Ok(Ok(addresses)) = timeout(ACKNOWLEDGED_WITHIN, lookup_host(place)).await else { return false };
+    let addresses: Vec<_> = addresses.collect();
+    let attempt = |(number, address)| {
+        Box::pin(async move {
+            sleep(ACKNOWLEDGED_WITHIN / TRIES * number).await;
+            TcpStream::connect(address).await
+        })
+    };
+    let tries: Vec<_> = (0..TRIES).zip(addresses.into_iter().cycle()).map(attempt).collect();
+    if tries.is_empty() {
+        return false;
+    }
     // A refusal is an answer, too.
     timeout(ACKNOWLEDGED_WITHIN, select_all(tries)).await.is_err()
 }

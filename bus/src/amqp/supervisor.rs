@@ -129,7 +129,7 @@ impl Supervisor {
         closing: &CancellationToken,
         taken: &Arc<AtomicUsize>,
     ) -> Vec<Self> {
-        let number = if config.has_spare { 2 } else { 1 };
+        let number = if config.sends_commands && config.hosts.len() > 1 { 2 } else { 1 };
         let config = Arc::new(config);
         // Gates and workers of one cluster do not all begin with its first node.
         let start = usize::from(uuid::Uuid::now_v7().as_bytes()[15]);
@@ -198,6 +198,8 @@ impl Supervisor {
                 Ok((link, news)) => {
                     (is_first, passed_over) = (false, false);
                     tracing::info!(server.address = link.address, "connected to the message broker");
+                    // What was known of workers may be over.
+                    self.calls.attended(true);
                     self.links.up(&link);
                     let reason = tokio::select! {
                         reason = self.watch(&link, news) => reason,
@@ -218,17 +220,21 @@ impl Supervisor {
         }
     }
 
-    /// Of two links, which those have that send commands, either may be the one that is needed next: none is up without a queue for
-    /// replies. A node without a majority greets and takes channels, and keeps whoever declares one waiting for half a minute.
+    /// A link that can be used, which one of somebody who sends commands cannot without a queue for replies: a node without a majority
+    /// greets, and opens channels, and keeps whoever declares a queue waiting for half a minute.
     async fn open(&self, host: &AMQPUri, is_first: bool) -> Result<Opened, LinkError> {
         let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
         let calls = Arc::clone(&self.calls);
         let (link, news) = Link::open(host, &self.config.name, generation, is_first, calls).await?;
-        if self.other.is_some() {
-            let declared = timeout(REPLY_QUEUE_WITHIN, link.reply_queue()).await;
-            if let Err(error) = declared.map_err(|_| LinkError::Unable).and_then(|made| Ok(made?)) {
-                tokio::spawn(async move { link.close().await });
-                return Err(error);
+        if self.config.sends_commands {
+            let given_up = link.lost.clone().drop_guard();
+            let made = timeout(REPLY_QUEUE_WITHIN, link.reply_queue());
+            match link.lost.run_until_cancelled(made).await {
+                Some(Ok(Ok(_))) => drop(given_up.disarm()),
+                Some(Ok(Err(error))) if link::is_forbidden(&error) => return Err(LinkError::NoReplies),
+                Some(Ok(Err(error))) => return Err(error.into()),
+                Some(Err(_)) => return Err(LinkError::Unable),
+                None => return Err(LinkError::Lost),
             }
         }
         Ok((link, news))
@@ -248,7 +254,11 @@ impl Supervisor {
                 continue;
             }
             for host in self.config.hosts.iter().filter(|host| config::address(host) != link.address) {
-                if link::greets(host).await {
+                // First whether it greets: see there.
+                if !link::is_silent(host).await
+                    && let Ok((other, _)) = self.open(host, false).await
+                {
+                    other.close().await;
                     return;
                 }
             }
@@ -277,7 +287,8 @@ impl Supervisor {
     fn failed(&self, address: &str, error: &LinkError) {
         let reason = match error {
             LinkError::OtherArguments { .. } | LinkError::Undeclared => error.to_string(),
-            LinkError::Silent | LinkError::Unable | LinkError::Lapin(_) => format!("cannot connect to {address}: {error}"),
+            LinkError::Silent | LinkError::Lapin(_) => format!("cannot connect to {address}: {error}"),
+            LinkError::Unable | LinkError::NoReplies | LinkError::Lost => format!("{address}: {error}"),
         };
         if *self.links.passage.borrow() != Passage::Down(reason.clone()) {
             tracing::warn!(

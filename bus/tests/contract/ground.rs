@@ -108,6 +108,13 @@ impl Vhost {
         self.broker.queues(&self.name).unwrap().into_iter().map(|queue| queue.name).collect()
     }
 
+    /// The names of queues that somebody consumes. Blocks.
+    pub(crate) fn consumed(&self) -> BTreeSet<String> {
+        let listed = self.broker.get(&format!("/api/consumers/{}", self.name)).unwrap();
+        let names = listed.as_array().unwrap().iter().map(|one| one["queue"]["name"].as_str().unwrap());
+        names.map(str::to_owned).collect()
+    }
+
     /// The tags of a queue's consumers, which begin with the worker's name.
     pub(crate) async fn consumers_of(&self, queue: Queue) -> BTreeSet<String> {
         let (broker, path) = (self.broker.clone(), format!("/api/consumers/{}", self.name));

@@ -197,7 +197,7 @@ async fn a_broker_without_the_others_is_passed_over(mut nodes: Vec<RabbitMq>, co
     let mut health = gate.health();
     let told = within(health.wait_for(|health| match health {
         Health::Up => panic!("up, without a broker that can bring outcomes"),
-        Health::Down(reason) => reason.contains("it declares no queue for replies"),
+        Health::Down(reason) => reason.contains("it makes no queue for replies"),
     }));
     drop(told.await.unwrap());
     let restarting = blocking(move || {

@@ -32,7 +32,7 @@ async fn reply_queues(
     let end = Instant::now() + LINKED_WITHIN;
     blocking(move || {
         loop {
-            let named = vhost.queues().into_iter().filter(|name| name.starts_with("penstock.reply."));
+            let named = vhost.consumed().into_iter().filter(|name| name.starts_with("penstock.reply."));
             let found = named.collect();
             if until(&found) {
                 return (vhost, found);

@@ -30,7 +30,7 @@ use crate::images::Profile;
 /// Clients at once.
 const CLIENTS: usize = 12;
 /// The load alone, before and after what is done to the stack.
-const CALM: Duration = Duration::from_secs(5);
+const CALM: Duration = Duration::from_secs(3);
 /// Until the stack is whole again.
 const WHOLE_WITHIN: Duration = Duration::from_mins(5);
 
