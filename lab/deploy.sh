@@ -1,7 +1,9 @@
 #!/bin/sh
 # Does on a node (the first, unless told otherwise) what docs/operations.md says, and waits until everything serves.
-# usage: deploy.sh block NAME [NODE] | wait [SECONDS]
+# usage: deploy.sh block NAME [NODE] | machine NAME NODE | wait [SECONDS]
+# A block asks the node's Docker from here; what is about its files and firewall is done within it.
 set -eu
+PATH=$PATH:/usr/sbin:/sbin
 here=$(dirname "$(realpath "$0")")
 repository=$here/..
 : "${LAB:?is the directory for the state of the lab}"
@@ -17,11 +19,12 @@ block() {
     cd "$LAB"
     # As in a copy of the repository, with secrets of its own.
     ln -sf "$repository/swarm-update.sh" "$repository/swarm-secret.sh" .
-    printf '%s\n' "$text" | sh
+    printf '%s\n' "$text" | ${within:-} sh
 }
 
 case $1 in
 block) export DOCKER_HOST=unix://$LAB/node${3:-1}/docker.sock; block "$2" ;;
+machine) within="nsenter --mount --net --target $("$here/lab.sh" pid "$3")"; block "$2" ;;
 wait)
     for _ in $(seq "${2:-600}"); do
         missing=$(docker service ls --format '{{.Name}} {{.Replicas}}' |

@@ -1,7 +1,7 @@
 #!/bin/sh
 # A real three-node Docker Swarm on one machine: a network namespace, a PID namespace and a dockerd for each node, on a
 # bridge of their own. Needs root, and Debian's docker.io, iproute2, iptables and dnsmasq-base.
-# usage: lab.sh up | down | join N | start N | kill N | remove N | cut N | mend N | pid N
+# usage: lab.sh up | down | join N | start N | kill N | remove N | cut N | mend N | pid N | unfence N
 # All state is in $LAB. Nodes are 10.77.0.1 to 10.77.0.3, and those that join later; this machine is 10.77.0.254.
 # There is no image registry, and no virtual IPs where the kernel has no IPVS: images are loaded into each node, services
 # are found by DNS (dnsrr), and ports are the nodes' own (mode: host).
@@ -87,7 +87,7 @@ down)
     fi
     while iptables -D FORWARD -i br-lab -o br-lab -j ACCEPT 2> /dev/null; do :; done
     ip link del br-lab 2> /dev/null || true
-    rm -rf "$LAB"/node?.log "$LAB"/secrets "$LAB"/penstock.env "$LAB"/swarm-*.sh "$LAB"/snapshot-*.tar
+    rm -rf "$LAB"/node?.log "$LAB"/secrets "$LAB"/penstock.env "$LAB"/swarm-*.sh "$LAB"/snapshot-*.tar "$LAB"/files
     ;;
 join) add "$2"; join "$2" 1 ;;
 start) start "$2" ;;
@@ -96,5 +96,9 @@ remove) remove "$2" ;;
 cut) ip link set "lab$2" down ;;
 mend) ip link set "lab$2" up ;;
 pid) first "$2" ;;
+unfence)
+    ip netns exec "lab$2" iptables -F DOCKER-USER
+    ip netns exec "lab$2" ip6tables -F INPUT
+    ;;
 *) sed -n '2,8s/^# //p' "$0" >&2; exit 2 ;;
 esac

@@ -6,7 +6,6 @@ set -eu
 directory=$1 number=$2
 home=$directory/node$number
 mkdir -p "$home" "$home/logs"
-chmod 1777 "$home/logs"
 echo 'nameserver 10.77.0.254' > "$home/resolv.conf"
 # Numbers of processes begin anew in each namespace: what is noted there may be another one.
 rm -f "$home/docker.pid" "$home/exec/containerd/containerd.pid"

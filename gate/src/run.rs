@@ -20,7 +20,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let amqp = AmqpConfig::new(&config.amqp_urls, config.name)
         .map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))?
         .with_password(config.amqp_password_file.as_ref().map(Secret::expose))
-        .with_spare_link();
+        .sending_commands();
     let password = config.redis_password_file.as_ref().map(Secret::expose);
     let sessions =
         RedisSessions::connect_with_password(&config.redis_url, password, config.sessions.lifetimes())

@@ -64,6 +64,11 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// The top of the repository.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(REPOSITORY)
+}
+
 /// The version that this is.
 pub(crate) fn crate_version() -> &'static str {
     env!("CARGO_PKG_VERSION")
@@ -71,7 +76,7 @@ pub(crate) fn crate_version() -> &'static str {
 
 /// The gate's and the worker's, from binaries that are built now.
 pub(crate) fn ours(profile: Profile) -> Result<Vec<Image>> {
-    pack(Path::new(REPOSITORY), profile, &directory()?)?;
+    pack(repository(), profile, &directory()?)?;
     packed()
 }
 

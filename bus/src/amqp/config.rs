@@ -47,7 +47,7 @@ impl AmqpConfig {
     /// For who sends commands: no link is used before it can bring outcomes, and there is a second one, to another broker, if there
     /// are several. What is not answered is sent by it, too, and it takes the place of the first when that is lost.
     #[must_use]
-    pub fn with_spare_link(mut self) -> Self {
+    pub fn sending_commands(mut self) -> Self {
         self.sends_commands = true;
         self
     }

@@ -183,7 +183,7 @@ async fn one_of_three_brokers_may_be_killed() {
         });
         nodes.insert(killed, node.await);
     }
-    a_broker_without_the_others_is_passed_over(nodes, config("late").with_spare_link()).await;
+    a_broker_without_the_others_is_passed_over(nodes, config("late").sending_commands()).await;
 }
 
 /// It greets, and opens channels, but a queue for replies would take it half a minute not to declare.

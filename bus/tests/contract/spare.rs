@@ -50,7 +50,7 @@ async fn crossing(disturb: impl Fn(&[Proxy; 2])) -> (Crossing, BTreeSet<String>)
     let ((one, first), (other, second)) = (cuttable(&vhost).await, cuttable(&vhost).await);
     let ways = [one, other];
     disturb(&ways);
-    let config = AmqpConfig::new([first, second], "gate").unwrap().with_spare_link();
+    let config = AmqpConfig::new([first, second], "gate").unwrap().sending_commands();
     let gate = AmqpBus::connect(config);
     up(&gate).await;
     let (vhost, replies) = reply_queues(vhost, |found| found.len() == 2).await;

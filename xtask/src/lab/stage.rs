@@ -70,7 +70,7 @@ impl Lab {
         self.script("lab.sh", &["up"])?;
         eprintln!("xtask: three nodes after {:?}; loading images", began.elapsed());
         for node in self.nodes() {
-            Self::equip(&node, ours, services)?;
+            self.equip(&node, ours, services)?;
         }
         for block in ["heartbeats", "labels", "secrets", "broker-users", "swarm-secrets"] {
             self.block(block, &[])?;
@@ -86,11 +86,12 @@ impl Lab {
     pub(crate) fn join(&self, number: u8) -> Result<Node> {
         self.script("lab.sh", &["join", &number.to_string()])?;
         let node = self.node(number);
-        Self::equip(&node, &images::packed()?, &images::of_services()?)?;
+        self.equip(&node, &images::packed()?, &images::of_services()?)?;
         Ok(node)
     }
 
-    fn equip(node: &Node, ours: &[Image], services: &[Image]) -> Result<()> {
+    fn equip(&self, node: &Node, ours: &[Image], services: &[Image]) -> Result<()> {
+        self.block_within(node, "log-directory", &[])?;
         Self::load(node, ours, images::crate_version(), &[])?;
         Self::load(node, services, LAB_TAG, &[])
     }
@@ -160,6 +161,13 @@ impl Lab {
     /// The same on another node.
     pub(crate) fn block_on(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Result<()> {
         run(&mut self.block_of(node, name, variables))
+    }
+
+    /// Runs a block about a machine within it.
+    pub(crate) fn block_within(&self, node: &Node, name: &str, variables: &[(&str, &str)]) -> Result<()> {
+        let mut command = self.command("deploy.sh", &["machine", name, &node.number.to_string()]);
+        command.envs(variables.iter().copied());
+        run(&mut command)
     }
 
     /// What a block prints on a node.

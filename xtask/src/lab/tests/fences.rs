@@ -1,11 +1,14 @@
 //! Who can reach whom, and who may do what there.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
 
 use super::Lab;
-use crate::{images, lab::node::wait_for};
+use crate::{
+    images,
+    lab::node::{Node, wait_for},
+};
 
 const REFUSED_WITHIN: Duration = Duration::from_mins(2);
 
@@ -36,7 +39,23 @@ pub(super) fn hold(lab: &Lab) -> Result<String> {
         ensure!(reached == is_open, "from {from} to {to} at {address}:{port}: reached: {reached}");
     }
     make_no_tables(lab)?;
-    Ok(format!("{} ways tried, and tables with the role of workers", WAYS.len()))
+    let node = lab.node(1);
+    let fenced = fence_pages(lab, &node);
+    lab.script("lab.sh", &["unfence", "1"])?;
+    fenced?;
+    Ok(format!("{} ways tried, RabbitMQ's pages, and tables with the role of workers", WAYS.len()))
+}
+
+/// RabbitMQ's pages are there for operators, and for nobody else.
+fn fence_pages(lab: &Lab, node: &Node) -> Result<()> {
+    let page = format!("{}:15672/", node.edge());
+    let reached = || Command::new("curl").args(["-s", "-o", "/dev/null", "-m", "3", &page]).status();
+    // First this machine is an operator's.
+    lab.block_within(node, "fence-pages", &[("OPERATORS", "10.77.0.254/32")])?;
+    ensure!(reached()?.success(), "{page} is not reached by an operator");
+    lab.block_within(node, "fence-pages", &[])?;
+    ensure!(!reached()?.success(), "{page} is reached by anybody");
+    Ok(())
 }
 
 /// Workers read and write records. Tables are made by another role: with theirs, `migrate` waits for ever to be let in.

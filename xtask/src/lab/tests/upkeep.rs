@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, OpenOptions},
     io::Write,
+    process::Command,
     time::Duration,
 };
 
@@ -16,7 +17,8 @@ use super::{
     updates::{bad_worker_version, provide, wanted_image},
 };
 use crate::{
-    images::crate_version,
+    command::run,
+    images::{self, crate_version},
     lab::{node::wait_for, rest::Rest},
 };
 
@@ -74,6 +76,7 @@ pub(super) fn deployed_again(lab: &Lab) -> Result<String> {
     let before = containers(lab)?;
     lab.deploy()?;
     ensure!(containers(lab)? == before, "there are other containers than before");
+    lab.block("apply-policies", &[])?;
     Ok(format!("{} containers, all the same", before.len()))
 }
 
@@ -84,12 +87,13 @@ fn containers(lab: &Lab) -> Result<BTreeSet<String>> {
     Ok(listed.collect::<Result<Vec<_>>>()?.iter().flat_map(|ids| ids.lines().map(str::to_owned)).collect())
 }
 
-/// RabbitMQ's and Redis's, under new names: one after the other starts again, once.
+/// RabbitMQ's and Redis's, by other ones: one after the other starts again, once.
 pub(super) fn files_changed(lab: &Lab) -> Result<String> {
-    for number in 1..=3 {
+    let files = other_files(lab)?;
+    for number in ["1", "2", "3"] {
         for (part, services) in [("RABBITMQ", &["rabbitmq"][..]), ("REDIS", &["redis", "sentinel"])] {
-            let mut words = OpenOptions::new().append(true).open(lab.file("penstock.env"))?;
-            writeln!(words, "{part}_CONFIG_{number}=next")?;
+            let words = [("PART", part), ("NUMBER", number), ("WORD", "next"), ("FILES", files.as_str())];
+            lab.block("change-files", &words)?;
             lab.deploy()?;
             for service in services {
                 is_updated(lab, &format!("penstock_{service}-{number}"))?;
@@ -98,6 +102,19 @@ pub(super) fn files_changed(lab: &Lab) -> Result<String> {
         have_all_members(lab)?;
     }
     Ok("RabbitMQ's and Redis's".to_owned())
+}
+
+/// A directory with files that say the same in other bytes.
+fn other_files(lab: &Lab) -> Result<String> {
+    let files = lab.file("files");
+    fs::create_dir_all(&files)?;
+    for part in ["rabbitmq", "redis"] {
+        run(Command::new("cp").arg("-R").arg(images::repository().join(part)).arg(&files))?;
+    }
+    for file in ["rabbitmq/rabbitmq.conf", "redis/redis.conf", "redis/sentinel.conf"] {
+        writeln!(OpenOptions::new().append(true).open(files.join(file))?, "# Changed.")?;
+    }
+    Ok(files.display().to_string())
 }
 
 /// Waits until a service is what it was told to be.
