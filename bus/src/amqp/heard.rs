@@ -11,7 +11,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 
 /// How often a broker is asked for something, and how long it may take to answer. Heartbeats would tell of a frozen
-/// one after ten seconds.
+/// one after six to nine seconds.
 const ASKED_EVERY: Duration = Duration::from_millis(250);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 /// One that has not answered for so long may be gone with its machine, of which the kernel would tell after two seconds.

@@ -110,9 +110,8 @@ impl Vhost {
 
     /// The names of queues that somebody consumes. Blocks.
     pub(crate) fn consumed(&self) -> BTreeSet<String> {
-        let listed = self.broker.get(&format!("/api/consumers/{}", self.name)).unwrap();
-        let names = listed.as_array().unwrap().iter().map(|one| one["queue"]["name"].as_str().unwrap());
-        names.map(str::to_owned).collect()
+        let queues = self.broker.queues(&self.name).unwrap();
+        queues.into_iter().filter(|queue| queue.consumers > 0).map(|queue| queue.name).collect()
     }
 
     /// The tags of a queue's consumers, which begin with the worker's name.

@@ -59,6 +59,11 @@ impl Node {
     }
 }
 
+/// Whether a page is there, within three seconds.
+pub(crate) fn answers(url: &str) -> Result<bool> {
+    Ok(Command::new("curl").args(["-sf", "-m", "3", url]).output()?.status.success())
+}
+
 /// Waits until it is so. What cannot be looked at just now is not so yet.
 pub(crate) fn wait_for(
     what: &str,

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 use testbed::install;
 
-use super::node::{Node, wait_for};
+use super::node::{Node, answers, wait_for};
 use crate::{
     command::{run, told_by},
     images::{self, Image, Profile},
@@ -122,10 +122,7 @@ impl Lab {
         self.script("deploy.sh", &["wait", &seconds])?;
         for node in self.nodes() {
             let url = format!("{}/readyz", node.edge());
-            wait_for(&url, Duration::from_mins(2), || {
-                let output = Command::new("curl").args(["-sf", "-m", "3", &url]).output()?;
-                Ok(output.status.success())
-            })?;
+            wait_for(&url, Duration::from_mins(2), || answers(&url))?;
         }
         Ok(began.elapsed())
     }
@@ -160,19 +157,17 @@ impl Lab {
 
     /// The same on another node.
     pub(crate) fn block_on(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Result<()> {
-        run(&mut self.block_of(node, name, variables))
+        run(&mut self.block_of("block", node, name, variables))
     }
 
     /// Runs a block about a machine within it.
     pub(crate) fn block_within(&self, node: &Node, name: &str, variables: &[(&str, &str)]) -> Result<()> {
-        let mut command = self.command("deploy.sh", &["machine", name, &node.number.to_string()]);
-        command.envs(variables.iter().copied());
-        run(&mut command)
+        run(&mut self.block_of("machine", node.number, name, variables))
     }
 
     /// What a block prints on a node.
     pub(crate) fn ask(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Result<String> {
-        told_by(&mut self.block_of(node, name, variables))
+        told_by(&mut self.block_of("block", node, name, variables))
     }
 
     /// The first container of a service, and the node that runs it.
@@ -204,8 +199,8 @@ impl Lab {
             .to_owned())
     }
 
-    fn block_of(&self, node: u8, name: &str, variables: &[(&str, &str)]) -> Command {
-        let mut command = self.command("deploy.sh", &["block", name, &node.to_string()]);
+    fn block_of(&self, place: &str, node: u8, name: &str, variables: &[(&str, &str)]) -> Command {
+        let mut command = self.command("deploy.sh", &[place, name, &node.to_string()]);
         command.envs(variables.iter().copied());
         command
     }

@@ -1,13 +1,13 @@
 //! Who can reach whom, and who may do what there.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use super::Lab;
 use crate::{
     images,
-    lab::node::{Node, wait_for},
+    lab::node::{Node, answers, wait_for},
 };
 
 const REFUSED_WITHIN: Duration = Duration::from_mins(2);
@@ -49,12 +49,11 @@ pub(super) fn hold(lab: &Lab) -> Result<String> {
 /// RabbitMQ's pages are there for operators, and for nobody else.
 fn fence_pages(lab: &Lab, node: &Node) -> Result<()> {
     let page = format!("{}:15672/", node.edge());
-    let reached = || Command::new("curl").args(["-s", "-o", "/dev/null", "-m", "3", &page]).status();
     // First this machine is an operator's.
     lab.block_within(node, "fence-pages", &[("OPERATORS", "10.77.0.254/32")])?;
-    ensure!(reached()?.success(), "{page} is not reached by an operator");
+    ensure!(answers(&page)?, "{page} is not reached by an operator");
     lab.block_within(node, "fence-pages", &[])?;
-    ensure!(!reached()?.success(), "{page} is reached by anybody");
+    ensure!(!answers(&page)?, "{page} is reached by anybody");
     Ok(())
 }
 
