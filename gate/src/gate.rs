@@ -137,16 +137,16 @@ impl Gate {
         let Course::Deferred(wait) = course else {
             return self.carry_out(caller, identity, command).await.map(Change::Done);
         };
-        self.must_know_the_time()?;
+        let envelope = self.envelope(&caller.exchange, caller.principal(), identity, command);
+        let kept_within = self.must_have_time(&envelope)?;
         let envelope = Envelope {
             handling: Handling::Deferred,
-            ..self.envelope(&caller.exchange, caller.principal(), identity, command)
+            deadline: envelope.issued.after(self.settings.deferred_deadline),
+            ..envelope
         };
-        let envelope =
-            Envelope { deadline: envelope.issued.after(self.settings.deferred_deadline), ..envelope };
         caller.exchange.became(&envelope);
         let operation = Operation::of(&envelope, caller.exchange.caller());
-        let deferral = Deferral { kept_within: self.settings.request_deadline, wait };
+        let deferral = Deferral { kept_within, wait };
         let began = Instant::now();
         let told = match self.bus.defer(envelope, deferral).await {
             Ok(None) => operation.map(Change::Accepted).ok_or_else(|| ApiError::internal("a deferred read")),
@@ -178,7 +178,7 @@ impl Gate {
         exchange: &Exchange,
         envelope: Envelope,
     ) -> Result<Outcome, ApiError> {
-        self.must_know_the_time()?;
+        self.must_have_time(&envelope)?;
         exchange.became(&envelope);
         let operation = Operation::of(&envelope, exchange.caller());
         let began = Instant::now();
@@ -188,10 +188,18 @@ impl Gate {
         }
     }
 
-    /// Deadlines mean nothing by a clock that is off.
-    fn must_know_the_time(&self) -> Result<(), ServiceError> {
+    /// How long it is until a command's deadline. One that has none left is not sent: who asked may have given up, and have asked for
+    /// something else since. Deadlines mean nothing by a clock that is off.
+    fn must_have_time(&self, envelope: &Envelope) -> Result<Duration, ServiceError> {
         let clock = *self.bus.clock().borrow();
-        if clock.is_off() { Err(ServiceError::ClockOff(clock)) } else { Ok(()) }
+        if clock.is_off() {
+            return Err(ServiceError::ClockOff(clock));
+        }
+        let rest = envelope.issued.until(envelope.deadline);
+        if rest.is_zero() {
+            return Err(ServiceError::TooLate { by: envelope.deadline.until(envelope.issued) });
+        }
+        Ok(rest)
     }
 
     /// A command that must be carried out within the deadline of its request.
@@ -202,11 +210,10 @@ impl Gate {
         identity: Identity,
         command: Command,
     ) -> Envelope {
-        let issued = process::now();
         Envelope {
             id: identity.id,
-            issued,
-            deadline: self.deadline(exchange, issued),
+            issued: process::now(),
+            deadline: self.deadline(exchange),
             principal,
             trace: Some(exchange.traceparent().to_owned()),
             fingerprint: identity.fingerprint,
@@ -215,9 +222,9 @@ impl Gate {
         }
     }
 
-    /// Of a command that is given now, and of all others of its request.
-    pub(crate) fn deadline(&self, exchange: &Exchange, issued: Timestamp) -> Timestamp {
-        exchange.deadline(issued, self.settings.request_deadline)
+    /// Of all commands of a request.
+    pub(crate) fn deadline(&self, exchange: &Exchange) -> Timestamp {
+        exchange.deadline(self.settings.request_deadline)
     }
 
     /// There is no place for one more request.

@@ -1,5 +1,6 @@
 //! What a request says, parsed into values that cannot be wrong.
 
+mod arrival;
 pub(crate) mod body;
 pub(crate) mod caller;
 pub(crate) mod conditions;

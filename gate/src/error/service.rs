@@ -4,6 +4,7 @@ use super::{Cause, Effect, Gravity, Problem};
 use crate::sessions::SessionsError;
 use bus::{BusError, Clock};
 use http::{StatusCode, header};
+use std::time::Duration;
 
 /// Why the service cannot answer.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) enum ServiceError {
     BrokerUnavailable { source: BusError, seconds: u64 },
     /// This gate's clock is off: it would judge deadlines wrongly.
     ClockOff(Clock),
+    /// The time of its request was over before the command could be sent.
+    TooLate { by: Duration },
     /// The command may take effect, now or later. `operation`: where to ask.
     OutcomeUnknown { source: BusError, operation: Option<String> },
     /// A read without an answer in time. It has no effect either way.
@@ -58,6 +61,11 @@ impl ServiceError {
                 "This gate's clock is off",
                 "deadlines could not be kept; nothing was done; another gate may serve you",
             ),
+            Self::TooLate { .. } => unavailable(
+                "too-late",
+                "The request came too late",
+                "its time was over before the command could be queued, and it never takes effect; try again",
+            ),
             Self::OutcomeUnknown { operation, .. } => unknown(operation.as_deref()),
             Self::ReadTimedOut(_) => Problem::new(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -92,6 +100,11 @@ impl ServiceError {
             | Self::OutcomeUnknown { source: error, .. } => (Gravity::Mishap, error.to_string()),
             Self::Overloaded { .. } => (Gravity::Mishap, "too many requests at once".to_owned()),
             Self::ClockOff(clock) => (Gravity::Fault, format!("this gate's clock is {clock}")),
+            Self::TooLate { by } => {
+                let late = format!("{:.1} s too late", by.as_secs_f64());
+                let why = "the gate stood still, or the clock is off of what sets X-Request-Start";
+                (Gravity::Mishap, format!("{late}: {why}"))
+            }
             Self::Internal(error) => (Gravity::Fault, error.clone()),
         };
         Cause { gravity, text }

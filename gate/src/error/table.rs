@@ -73,6 +73,7 @@ fn service() -> Vec<Row> {
         (bus(BusError::Broken("why".into())), 504, "outcome-unknown", Unknown),
         (E::ReadTimedOut(BusError::Closed).into(), 504, "read-timed-out", NotExecuted),
         (E::Overloaded { seconds: 3 }.into(), 503, "overloaded", NotExecuted),
+        (E::TooLate { by: Duration::ZERO }.into(), 503, "too-late", NotExecuted),
         (E::ClockOff(Clock::Ahead(Duration::from_secs(5))).into(), 503, "clock-off", NotExecuted),
         (ApiError::internal("secret"), 500, "internal", Unknown),
     ]

@@ -3,13 +3,17 @@
 use crate::{
     error::{ApiError, RequestError},
     gate::Gate,
+    request::exchange::Exchange,
 };
 use axum::extract::{FromRequest, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::{HeaderMap, header};
 use messages::{Document, record::Patch};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The most operations of one JSON Patch.
@@ -124,6 +128,7 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
     let waits = request.headers().contains_key(header::EXPECT);
     let length = request.headers().get(header::CONTENT_LENGTH);
     let announced = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let exchange = request.extensions().get::<Exchange>().cloned();
     let mut stream = request.into_body().into_data_stream();
     if announced.is_some_and(|length| length > limit) {
         if !waits {
@@ -154,7 +159,15 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
         }
         Ok(body.freeze())
     };
-    match tokio::time::timeout(gate.settings.body_timeout, collect).await {
+    let began = Instant::now();
+    let collected = tokio::time::timeout(gate.settings.body_timeout, collect).await;
+    let took = began.elapsed();
+    if let Some(exchange) = exchange {
+        exchange.received_in(took);
+    }
+    match collected {
+        // A gate that stood still meanwhile finds all of it there.
+        Ok(Ok(_)) if took > gate.settings.body_timeout => Err(RequestError::BodyTimedOut.into()),
         Ok(Ok(body)) => Ok((body, room)),
         Ok(Err(error @ ApiError::Request(RequestError::BodyBrokeOff))) => Err(error),
         Ok(Err(error)) => {

@@ -23,7 +23,10 @@ struct Inner {
     traceparent: String,
     caller: OnceLock<UserName>,
     command: OnceLock<Sent>,
-    deadline: OnceLock<Timestamp>,
+    /// When its time began.
+    began: Timestamp,
+    /// How long its body took to come: its client's time, not ours.
+    received_micros: AtomicU64,
     outcome: OnceLock<&'static str>,
     queued_micros: AtomicU64,
     worked_micros: AtomicU64,
@@ -48,7 +51,8 @@ impl Exchange {
             traceparent: child_of(header("traceparent")),
             caller: OnceLock::new(),
             command: OnceLock::new(),
-            deadline: OnceLock::new(),
+            began: super::arrival::began(headers, process::now()),
+            received_micros: AtomicU64::new(0),
             outcome: OnceLock::new(),
             queued_micros: AtomicU64::new(0),
             worked_micros: AtomicU64::new(0),
@@ -84,9 +88,15 @@ impl Exchange {
         self.0.command.get()
     }
 
-    /// When its commands must be done, the first and all others: so long after the first of them was given.
-    pub(crate) fn deadline(&self, issued: Timestamp, within: Duration) -> Timestamp {
-        *self.0.deadline.get_or_init(|| issued.after(within))
+    /// Its body took so long to come.
+    pub(crate) fn received_in(&self, time: Duration) {
+        self.0.received_micros.fetch_add(micros(time), Ordering::Relaxed);
+    }
+
+    /// When its commands must be done, the first and all others: so long after its time began, without what its body took to come.
+    pub(crate) fn deadline(&self, within: Duration) -> Timestamp {
+        let received = Duration::from_micros(self.0.received_micros.load(Ordering::Relaxed));
+        self.0.began.after(received + within)
     }
 
     pub(crate) fn became(&self, envelope: &Envelope) {
@@ -125,7 +135,7 @@ impl Exchange {
 
     /// It waited for a command, on which a storage worker spent so many microseconds of that.
     pub(crate) fn waited(&self, time: Duration, worked: u64) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let micros = micros(time);
         let worked = worked.min(micros);
         self.0.queued_micros.fetch_add(micros - worked, Ordering::Relaxed);
         self.0.worked_micros.fetch_add(worked, Ordering::Relaxed);
@@ -138,6 +148,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Exchange {
         let exchange = parts.extensions.get::<Self>().cloned();
         exchange.ok_or_else(|| ApiError::internal("a route outside of the observed ones"))
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn is_sane(id: &str) -> bool {
@@ -183,12 +197,12 @@ mod tests {
     }
 
     #[test]
-    fn commands_of_one_request_share_its_deadline() {
+    fn the_time_of_a_request_is_what_its_body_does_not_take() {
         let (exchange, within) = (Exchange::begin(&HeaderMap::new()), Duration::from_secs(10));
-        let first = Timestamp::from_micros(0);
-        for issued in [first, first.after(within / 2), first.after(within)] {
-            assert_eq!(exchange.clone().deadline(issued, within), first.after(within));
-        }
+        let first = exchange.deadline(within);
+        assert_eq!(exchange.clone().deadline(within), first);
+        exchange.received_in(within / 2);
+        assert_eq!(exchange.deadline(within), first.after(within / 2));
     }
 
     #[test]

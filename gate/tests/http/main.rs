@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fixture;
+mod time;
 
 use bus::Bus;
 use fixture::{Gate, problem, quick};
@@ -158,55 +159,6 @@ async fn a_body_that_is_too_large_is_refused_however_it_comes() {
     gate.stop().await;
 }
 
-#[tokio::test]
-async fn a_client_that_dawdles_is_let_go() {
-    let short = Duration::from_millis(100);
-    let gate = Gate::start(Settings { header_timeout: short, body_timeout: short, ..quick() }).await;
-    let mut silent = TcpStream::connect(gate.address).await.unwrap();
-    silent.write_all(b"GET /livez HTTP/1.1\r\nhost:").await.unwrap();
-    let mut answer = Vec::new();
-    silent.read_to_end(&mut answer).await.unwrap();
-    let mut slow = TcpStream::connect(gate.address).await.unwrap();
-    let head = format!(
-        "POST /v1/collections/orders/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\ncontent-length: 10\r\n\r\n{{",
-        gate.token
-    );
-    slow.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body-timed-out"), "{answer}");
-    gate.stop().await;
-}
-
-#[tokio::test]
-async fn with_nobody_at_the_other_end_the_truth_is_told() {
-    let gate = Gate::start(quick()).await;
-    let read = gate.request(&Method::GET, "/v1/collections/orders/records/a");
-    problem(read, 504, "read-timed-out", "not_executed").await;
-    let (response, body) = problem(gate.create("{}"), 504, "outcome-unknown", "unknown").await;
-    let address = body["operation"].as_str().unwrap();
-    assert_eq!(response.headers()["location"], address);
-    assert!(address.starts_with("/v1/operations/"));
-    // Its deadline is past; settling it, and who may ask for that, takes a storage worker, too.
-    problem(gate.request(&Method::GET, address), 504, "read-timed-out", "not_executed").await;
-    gate.bus.close().await;
-    let (response, _) = problem(gate.create("{}"), 503, "queue-unavailable", "not_executed").await;
-    assert!(response.headers().contains_key("retry-after"));
-    let ready = gate.anonymous(&Method::GET, "/readyz").send().await.unwrap();
-    assert_eq!(ready.status(), 503);
-    let ready: Value = ready.json().await.unwrap();
-    assert_eq!(
-        (&ready["status"], &ready["dependencies"]["queue"]["ok"]),
-        (&json!("not ready"), &json!(false))
-    );
-    assert_eq!(ready["dependencies"]["sessions"]["ok"], true);
-    let ready = gate.anonymous(&Method::GET, "/readyz?unready=404").send().await.unwrap();
-    assert_eq!(ready.status(), 404);
-    problem(gate.anonymous(&Method::GET, "/readyz?unready=200"), 400, "invalid-query", "not_executed").await;
-    gate.stop().await;
-}
-
 /// A dead command may be replayed, and one of an ended session be sent again by another: what such a receipt says was said
 /// of what came before.
 #[tokio::test]
@@ -228,27 +180,6 @@ async fn the_receipt_of_an_earlier_attempt_settles_nothing_of_this_one() {
         gate.stop().await;
         worker.abort();
     }
-}
-
-#[tokio::test]
-async fn a_gate_whose_clock_is_off_takes_nothing_also_not_for_later() {
-    let gate = Gate::start(quick()).await;
-    let worker = gate
-        .work(|envelope| {
-            let timing =
-                Timing { done: envelope.issued.after(Duration::from_secs(3600)), queued: 0, worked: 0 };
-            Some(Reply {
-                timing: Some(timing),
-                ..Reply::of(envelope.id, Outcome::Rejected(Rejection::Expired))
-            })
-        })
-        .await;
-    gate.bus.clock().wait_for(|clock| clock.is_off()).await.unwrap();
-    for prefer in ["return=representation", "respond-async", "respond-async, wait=1"] {
-        problem(gate.create("{}").header("prefer", prefer), 503, "clock-off", "not_executed").await;
-    }
-    gate.stop().await;
-    worker.abort();
 }
 
 #[tokio::test]

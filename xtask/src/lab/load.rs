@@ -3,7 +3,7 @@
 //! Every other client writes, and the rest read, so that a change that waits keeps no read from being sent. A client keeps
 //! one connection to one edge and sends one request after the other over it: records of its own, by names of their own, or a
 //! read of the record that was acknowledged last, whoever wrote it. Each is sent once: no failure is hidden by sending it
-//! again. Told `Connection: close`, or without an answer, it opens a new connection for its next request;
+//! again. What nobody has answered in all its time is given up, and the same record written anew: what was given up must not come after that. Told `Connection: close`, or without an answer, it opens a new connection for its next request;
 //! after two failures in a row, to the next edge. (The HTTP library sends a request again by itself only if the
 //! connection was closed before a byte of it had left.) No answer within the limit counts as a failure.
 
@@ -206,7 +206,7 @@ impl Records {
 /// What a client does again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Job {
-    /// Writes another record each time, but for each fourth: that replaces the one before.
+    /// Writes another record each time, but for each fourth, and for what follows a change that was given up: that replaces the one before.
     Write,
     /// Reads the record that was acknowledged last, whoever wrote it.
     ReadLatest,
@@ -222,6 +222,10 @@ struct Worker {
     edge: usize,
     client: Option<Client>,
     failed_in_a_row: usize,
+    /// The step that first wrote what it wrote last.
+    record: u64,
+    /// Whether nobody answered that in all its time.
+    gave_up: bool,
     /// The `traceparent` of the last answer: by it the logs know what became of the request.
     trace: String,
     began: Instant,
@@ -233,8 +237,19 @@ impl Worker {
         // Both kinds of client at each edge.
         let (edge, began) = (number / 2 % records.edges.len(), Instant::now());
         let told = Told::of(records.edges.len());
-        let (client, trace) = (None, String::new());
-        Self { records, number, job, edge, client, failed_in_a_row: 0, trace, began, told }
+        Self {
+            records,
+            number,
+            job,
+            edge,
+            client: None,
+            failed_in_a_row: 0,
+            record: 1,
+            gave_up: false,
+            trace: String::new(),
+            began,
+            told,
+        }
     }
 
     async fn work(mut self, stopped: &AtomicBool) -> Told {
@@ -260,10 +275,14 @@ impl Worker {
     }
 
     async fn write(&mut self, step: u64) -> bool {
-        let id = format!("{}-{}", self.number, if step.is_multiple_of(4) { step - 1 } else { step });
+        // Who was cut off may write a new record only: what he asked for may still be on its way.
+        let again = self.gave_up || (step.is_multiple_of(4) && self.failed_in_a_row == 0);
+        self.record = if again { self.record } else { step };
+        let (id, asked) = (format!("{}-{}", self.number, self.record), Instant::now());
         let put =
             |this: &Records, client: &Client, url| this.say(client.put(url)).json(&json!({"step": step}));
         let done = self.ask(put, &id).await;
+        self.gave_up = !done && asked.elapsed() >= LIMIT;
         if done {
             id.clone_into(&mut self.records.latest.lock().unwrap_or_else(PoisonError::into_inner));
             self.told.acknowledged.push((id, step));

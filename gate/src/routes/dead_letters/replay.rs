@@ -88,8 +88,7 @@ fn fresh(gate: &Gate, caller: &Caller, letter: Letter) -> Result<Envelope, Reque
     if let Principal::User(user) = &mut envelope.principal {
         user.session = None;
     }
-    let issued = process::now();
-    let deadline = gate.deadline(&caller.exchange, issued);
+    let (issued, deadline) = (process::now(), gate.deadline(&caller.exchange));
     Ok(Envelope { issued, deadline, handling: Handling::Replay, ..envelope })
 }
 

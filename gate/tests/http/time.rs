@@ -1,0 +1,119 @@
+//! What time does to a request: clients that dawdle, deadlines that are past, clocks that are off.
+
+use super::*;
+
+/// The head of a request that creates a record, and the first byte of its body.
+fn begun_create(token: &str, headers: &str) -> String {
+    format!(
+        "POST /v1/collections/orders/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\n{headers}\r\n\r\n{{"
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_dawdles_is_let_go() {
+    let short = Duration::from_millis(100);
+    let gate = Gate::start(Settings { header_timeout: short, body_timeout: short, ..quick() }).await;
+    let mut silent = TcpStream::connect(gate.address).await.unwrap();
+    silent.write_all(b"GET /livez HTTP/1.1\r\nhost:").await.unwrap();
+    let mut answer = Vec::new();
+    silent.read_to_end(&mut answer).await.unwrap();
+    let mut slow = TcpStream::connect(gate.address).await.unwrap();
+    let head = begun_create(&gate.token, "content-length: 10");
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body-timed-out"), "{answer}");
+    gate.stop().await;
+}
+
+/// The time that its body takes is its client's.
+#[tokio::test]
+async fn a_body_may_take_longer_than_what_is_asked() {
+    let request_deadline = Duration::from_millis(100);
+    let gate = Gate::start(Settings { request_deadline, ..quick() }).await;
+    let mut slow = TcpStream::connect(gate.address).await.unwrap();
+    let head = begun_create(&gate.token, "connection: close\r\ncontent-length: 2");
+    slow.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(3 * request_deadline).await;
+    slow.write_all(b"}").await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 504 ") && answer.contains("outcome-unknown"), "{answer}");
+    gate.stop().await;
+}
+
+/// Its client has given it up, and may have asked for something else since.
+#[tokio::test]
+async fn what_waited_unread_beyond_its_deadline_is_not_done() {
+    let gate = Gate::start(Settings { request_deadline: Duration::from_secs(10), ..quick() }).await;
+    let (seen, mut deadlines) = tokio::sync::mpsc::unbounded_channel();
+    let worker = gate
+        .work(move |envelope| {
+            seen.send(envelope.issued.until(envelope.deadline)).unwrap();
+            None
+        })
+        .await;
+    let started = |ago: u64| {
+        let start = process::now().as_micros() - i64::try_from(ago).unwrap() * 1_000_000;
+        gate.create("{}").header("x-request-start", format!("t={start}"))
+    };
+    problem(started(12), 503, "too-late", "not_executed").await;
+    problem(started(12).header("prefer", "respond-async"), 503, "too-late", "not_executed").await;
+    // What is in time has the rest of it. A second is forgiven, by which clocks may differ.
+    problem(started(9), 504, "outcome-unknown", "unknown").await;
+    let rest = deadlines.recv().await.unwrap();
+    assert!(rest <= Duration::from_secs(2), "{rest:?}");
+    assert!(rest > Duration::from_secs(1), "the first that was sent is the one in time: {rest:?}");
+    worker.abort();
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn with_nobody_at_the_other_end_the_truth_is_told() {
+    let gate = Gate::start(quick()).await;
+    let read = gate.request(&Method::GET, "/v1/collections/orders/records/a");
+    problem(read, 504, "read-timed-out", "not_executed").await;
+    let (response, body) = problem(gate.create("{}"), 504, "outcome-unknown", "unknown").await;
+    let address = body["operation"].as_str().unwrap();
+    assert_eq!(response.headers()["location"], address);
+    assert!(address.starts_with("/v1/operations/"));
+    // Its deadline is past; settling it, and who may ask for that, takes a storage worker, too.
+    problem(gate.request(&Method::GET, address), 504, "read-timed-out", "not_executed").await;
+    gate.bus.close().await;
+    let (response, _) = problem(gate.create("{}"), 503, "queue-unavailable", "not_executed").await;
+    assert!(response.headers().contains_key("retry-after"));
+    let ready = gate.anonymous(&Method::GET, "/readyz").send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let ready: Value = ready.json().await.unwrap();
+    assert_eq!(
+        (&ready["status"], &ready["dependencies"]["queue"]["ok"]),
+        (&json!("not ready"), &json!(false))
+    );
+    assert_eq!(ready["dependencies"]["sessions"]["ok"], true);
+    let ready = gate.anonymous(&Method::GET, "/readyz?unready=404").send().await.unwrap();
+    assert_eq!(ready.status(), 404);
+    problem(gate.anonymous(&Method::GET, "/readyz?unready=200"), 400, "invalid-query", "not_executed").await;
+    gate.stop().await;
+}
+
+#[tokio::test]
+async fn a_gate_whose_clock_is_off_takes_nothing_also_not_for_later() {
+    let gate = Gate::start(quick()).await;
+    let worker = gate
+        .work(|envelope| {
+            let timing =
+                Timing { done: envelope.issued.after(Duration::from_secs(3600)), queued: 0, worked: 0 };
+            Some(Reply {
+                timing: Some(timing),
+                ..Reply::of(envelope.id, Outcome::Rejected(Rejection::Expired))
+            })
+        })
+        .await;
+    gate.bus.clock().wait_for(|clock| clock.is_off()).await.unwrap();
+    for prefer in ["return=representation", "respond-async", "respond-async, wait=1"] {
+        problem(gate.create("{}").header("prefer", prefer), 503, "clock-off", "not_executed").await;
+    }
+    gate.stop().await;
+    worker.abort();
+}
