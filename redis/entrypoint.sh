@@ -21,6 +21,52 @@ note_primary() {
     done
 }
 
+# A sentinel that notes an election and cannot find the new primary's name (when its machine is back, Docker's DNS lacks those on other machines
+# for some seconds) keeps the old one for good, and makes the new one its replica after eight seconds. When both others
+# name another one, after an election that is no older, it is told to forget all, and to watch that one once its name is found.
+correct() {
+    others= differs=0
+    while sleep 1; do
+        knows=$(view -p 26379)
+        [ -n "$knows" ] || continue
+        found=$(timeout 1 redis-cli -p 26379 sentinel sentinels sessions 2> /dev/null | awk 'key == "ip"; { key = $0 }')
+        others=${found:-$others}
+        both=$(for other in $others; do view -h "$other" -p 26379; done | sort | uniq -c | awk '$1 == 2 && $3 != "nobody" { print $2, $3 }')
+        if [ -n "$both" ] && [ "${both#* }" != "${knows#* }" ] && [ "${both% *}" -ge "${knows% *}" ]; then
+            differs=$((differs + 1))
+        else
+            differs=0
+        fi
+        [ $differs -ge 2 ] || continue
+        primary=${both#* }
+        if [ "${knows#* }" != nobody ]; then
+            say "the others name $primary, this one ${knows#* }: it has not found that name, and forgets what it knows"
+            timeout 1 redis-cli -p 26379 sentinel remove sessions > /dev/null || continue
+        fi
+        getent hosts "$primary" > /dev/null || continue
+        say "told to watch $primary"
+        begin "$primary" | timeout 2 redis-cli -p 26379 > /dev/null || true
+    done
+}
+
+# Into the log, as a sentinel would.
+say() { echo "1:X $(date '+%d %b %Y %T').000 # $1" >> "$log"; }
+
+# The number of the last election that a sentinel has noted, and whom it takes for the primary since; nothing if it does not answer.
+view() {
+    printf '%s\n' 'sentinel get-master-addr-by-name sessions' 'sentinel master sessions' | timeout 1 redis-cli "$@" 2> /dev/null |
+        awk 'NR == 1 { name = $0 } key == "config-epoch" { epoch = $0 } { key = $0 } END { if (NR) print epoch + 0, (name ? name : "nobody") }'
+}
+
+# What makes a sentinel that watches nobody watch this primary.
+begin() {
+    awk -v primary="$1" '
+        $1 != "sentinel" || $3 != "sessions" { next }
+        $2 == "monitor" { print "sentinel monitor sessions", primary, $5, $6; next }
+        { print "sentinel set sessions", $2, $4 }
+    ' /etc/penstock/sentinel.conf
+}
+
 own() { REDISCLI_AUTH=$(cat /run/secrets/redis_password) timeout 2 redis-cli "$@" | tr -d '\r'; }
 
 # Before the primary stops, another server takes over; without one after ten seconds it stops all the same. As soon as one of its
@@ -66,6 +112,11 @@ sentinel)
     [ -s /data/sentinel.conf ] || cat /etc/penstock/sentinel.conf > /data/sentinel.conf
     # What may have another value since.
     sed -i "s/^sentinel failover-timeout .*/$(grep '^sentinel failover-timeout' /etc/penstock/sentinel.conf)/" /data/sentinel.conf
+    # If it was stopped while it watched nobody, it begins anew.
+    if ! grep -q '^sentinel monitor' /data/sentinel.conf; then
+        found=$(primary 1)
+        sed -n "s/^sentinel monitor sessions [^ ]*/sentinel monitor sessions ${found:-redis-1}/; /^sentinel .* sessions /p" /etc/penstock/sentinel.conf >> /data/sentinel.conf
+    fi
     # The primary's name must be known when it starts.
     until getent hosts "$(awk '$1 == "sentinel" && $2 == "monitor" { print $4 }' /data/sentinel.conf)" > /dev/null; do
         sleep 1
@@ -73,6 +124,7 @@ sentinel)
     # Not by its name: the others look for that again and again when it is gone, a second each time, and do little else meanwhile.
     address=$(getent hosts "$(cat /etc/hostname)" | awk '{ print $1; exit }')
     set -- redis-server /data/sentinel.conf --sentinel --sentinel announce-ip "$address"
+    correct &
     exec sh /etc/penstock/keep-log.sh "$log" "$@"
     ;;
 esac

@@ -86,7 +86,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 43] = [
+const TESTS: [Test; 44] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -107,6 +107,7 @@ const TESTS: [Test; 43] = [
     // Reads go to another one; changes that it has wait for it.
     short(paused("gate-frozen", 5, 25, processes::gate_frozen)),
     short(unnoticed("primary-stopped", redis::primary_stopped)),
+    short(unnoticed("sentinel-misled", redis::sentinel_misled)),
     short(paused("containers-removed", 5, 5, logs::outlive)),
     unnoticed("elasticsearch-away", logs::kept),
     // With Redis's primary; and before any other node is killed, which makes another one lead.

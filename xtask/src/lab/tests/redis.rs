@@ -1,6 +1,6 @@
 //! Redis, its primary and its sentinels.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Method;
@@ -13,6 +13,8 @@ use crate::lab::{
 };
 
 const MOVED_WITHIN: Duration = Duration::from_secs(60);
+/// How long it takes, when a machine is back, until names of others are found on it.
+const NAMELESS: Duration = Duration::from_secs(15);
 
 /// Makes node 3 have the primary, so that it is lost with the node.
 pub(super) fn to_node_3(lab: &Lab) -> Result<()> {
@@ -53,6 +55,35 @@ pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
     ensure!(before != after, "{before} is the primary still");
     let stops = stops.as_secs_f64();
     Ok(format!("from {before}, which stops after {stops:.1} s, to {after}"))
+}
+
+/// A sentinel notes an election, and cannot find the name of the new primary, as when its machine has just come back.
+pub(super) fn sentinel_misled(lab: &Lab) -> Result<String> {
+    let (one, three) = (lab.node(1), lab.node(3));
+    let sentinel = three.containers("sentinel-3")?.pop().context("no sentinel-3")?;
+    let resolver = three.docker(&["inspect", "--format", "{{.ResolvConfPath}}", &sentinel])?;
+    let resolver = Path::new(resolver.trim());
+    let (before, election) = (primary(&three)?, known(&three, "config-epoch")?);
+    let found = fs::read(resolver)?;
+    fs::write(resolver, "nameserver 127.0.0.1\n")?;
+    let noted = || Ok(known(&three, "config-epoch")? != election);
+    let misled = fail_over(&one, |primary| primary != before)
+        .and_then(|()| wait_for("sentinel-3 has noted the election", MOVED_WITHIN, noted))
+        .and_then(|_| {
+            std::thread::sleep(NAMELESS);
+            ask_sentinel(&three, "get-master-addr-by-name")
+        });
+    fs::write(resolver, found)?;
+    let after = primary(&one)?;
+    ensure!(
+        after != before && !misled?.contains(&after),
+        "sentinel-3 has found the name, or made it a replica"
+    );
+    let corrected = wait_for("sentinel-3 knows the primary, and everybody else", MOVED_WITHIN, || {
+        let others = [known(&three, "num-other-sentinels")?, known(&three, "num-slaves")?];
+        Ok(primary(&three)? == primary(&one)? && others == ["2", "2"])
+    })?;
+    Ok(format!("knows it {} s after names are found again", corrected.as_secs()))
 }
 
 /// All servers and sentinels of Redis at once, as when all machines lose their power, while another server than the first is the
@@ -105,6 +136,13 @@ fn fail_over(node: &Node, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
 fn primary(node: &Node) -> Result<String> {
     let said = ask_sentinel(node, "get-master-addr-by-name")?;
     Ok(said.lines().next().context("a sentinel knows no primary")?.to_owned())
+}
+
+/// What the sentinel on a node knows of the primary.
+fn known(node: &Node, key: &str) -> Result<String> {
+    let said = ask_sentinel(node, "master")?;
+    let value = said.lines().skip_while(|line| *line != key).nth(1);
+    Ok(value.with_context(|| format!("a sentinel says nothing of {key}"))?.to_owned())
 }
 
 fn ask_sentinel(node: &Node, what: &str) -> Result<String> {
