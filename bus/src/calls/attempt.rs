@@ -74,8 +74,34 @@ impl Part for Attempt {
         &self.command.bytes
     }
 
-    /// A call that has ended, by its deadline or because its client hung up, wants nothing sent any more.
+    /// A call that has ended, by its deadline or because its client hung up, wants nothing sent any more; nor one whose time is over, and
+    /// which does not know it yet, as the process stood still.
     fn is_wanted(&self) -> bool {
-        !self.reports.is_closed()
+        !self.reports.is_closed() && Instant::now() < self.command.wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Lane;
+    use std::time::Duration;
+
+    #[test]
+    fn an_attempt_is_wanted_while_its_call_waits_and_has_time() {
+        let now = Instant::now();
+        let attempt = |wanted| {
+            let (reports, reported) = mpsc::unbounded_channel();
+            let command =
+                Sealed { bytes: Vec::new(), deadline: now + Duration::from_hours(24), wanted, _room: None };
+            let queue = Queue { lane: Lane::Deferred, shard: 0 };
+            (Attempt::new(queue, Arc::new(command), reports, None), reported)
+        };
+        let (in_time, reported) = attempt(now + Duration::from_hours(1));
+        assert!(in_time.is_wanted());
+        drop(reported);
+        assert!(!in_time.is_wanted());
+        let (late, _reported) = attempt(now);
+        assert!(!late.is_wanted());
     }
 }
