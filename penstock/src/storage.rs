@@ -17,8 +17,8 @@ pub(crate) async fn replicate(options: ReplicateOptions) -> anyhow::Result<()> {
         writeln!(out, "{keyspace} now has {copies} copies in {datacenter}")?;
     }
     writeln!(out, "now run on each node, one after the other; the service goes on meanwhile:")?;
-    writeln!(out, "  nodetool repair --full {keyspace}")?;
     writeln!(out, "  nodetool repair --full system_auth")?;
+    writeln!(out, "  nodetool repair --full {keyspace}")?;
     if raised.copies.values().any(|copies| *copies < raised.nodes) {
         writeln!(out, "and then, for one more copy: penstock storage replicate")?;
     }

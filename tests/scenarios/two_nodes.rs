@@ -123,6 +123,9 @@ async fn one_copy_is_enough_for_creates_where_the_operator_says_so_and_more_node
 async fn grow(cluster: &Cluster, service: &Service, nodes: &mut Vec<Cassandra>) {
     let mut load = Load::start(service, Manner::Persistent).await;
     load.progress(50).await;
+    // The third brings its copy of accounts with it.
+    let told = String::from_utf8_lossy(&examine(&cluster.ground, &[]).stdout).into_owned();
+    assert!(told.contains("system_auth has 3 copies"), "{told}");
     let third = nodes[0].join().unwrap();
     nodes.push(third);
     load.progress(50).await;

@@ -80,6 +80,9 @@ pub async fn replicate(config: &CassandraConfig, repaired: Repaired) -> Result<R
 
 /// Gives `system_auth` as many copies as the service's own keyspace has: with its default of one, the loss of one node
 /// locks everybody out. Never lowers them.
+///
+/// Where all nodes have everything, an even number becomes the next odd one: a majority is as many, and a node that joins brings its copy with
+/// it. One that comes by raising the number is empty until it is repaired, and knows no roles.
 pub(super) async fn raise_system_auth(
     session: &Session,
     copies: &BTreeMap<String, usize>,
@@ -87,12 +90,20 @@ pub(super) async fn raise_system_auth(
     let present = replication_of(session, "system_auth").await?;
     let has =
         |datacenter: &str| present.get(datacenter).or_else(|| present.get(EVERYWHERE)).copied().unwrap_or(0);
+    let nodes = nodes_by_datacenter(session);
+    let copies: BTreeMap<&String, usize> = copies
+        .iter()
+        .map(|(datacenter, copies)| {
+            let is_everywhere = nodes.get(datacenter).is_some_and(|nodes| nodes <= copies);
+            (datacenter, if is_everywhere { copies | 1 } else { *copies })
+        })
+        .collect();
     if copies.iter().all(|(datacenter, copies)| has(datacenter) >= *copies) {
         return Ok(());
     }
     let wanted: BTreeMap<String, usize> = copies
         .iter()
-        .map(|(datacenter, copies)| (datacenter.clone(), (*copies).max(has(datacenter))))
+        .map(|(datacenter, copies)| ((*datacenter).clone(), (*copies).max(has(datacenter))))
         .collect();
     alter(session, "system_auth", &wanted).await
 }
