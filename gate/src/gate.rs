@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use clock::keep_comparing;
 
-/// How long a gate looks for the receipt of a change whose outcome did not come in time.
+/// How long a gate looks, at least, for the receipt of a change whose outcome did not come in time, and for an account.
 const LAST_LOOK: Duration = Duration::from_millis(500);
 /// What a client that is turned away is told to wait, in seconds: no less, and no more.
 const SHORTEST_WAIT: u64 = 1;
@@ -111,7 +111,10 @@ impl Gate {
         }
         if identity.fingerprint.is_some() {
             let command = account::look_up(&caller.session.user.name);
-            match self.send(&caller.exchange, caller.principal(), Identity::mint(), command).await {
+            let envelope = self.envelope(&caller.exchange, caller.principal(), Identity::mint(), command);
+            // Who was told to wait for long may have no time left.
+            let deadline = envelope.deadline.max(envelope.issued.after(LAST_LOOK));
+            match self.dispatch(&caller.exchange, Envelope { deadline, ..envelope }).await {
                 Ok(_) => return Err(Rejection::IdempotencyKeyReused.into()),
                 Err(ApiError::Rejected(Rejection::SessionRevoked)) => {}
                 Err(error) => return Err(error),

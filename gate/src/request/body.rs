@@ -24,6 +24,9 @@ const SMALL: usize = 8 * 1024;
 /// How much of a body that is too large is still taken in, so that its client gets to read why it was refused.
 const DRAIN_BYTES: usize = 8 * 1024 * 1024;
 
+/// Between two parts of a body: what takes longer is not only its client's time, as the gate may have stood still.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
 const JSON: &[&str] = &["application/json"];
 const PATCHES: &[&str] = &["application/merge-patch+json", "application/json-patch+json"];
 
@@ -148,7 +151,12 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
     };
     let collect = async {
         let mut body = BytesMut::with_capacity(announced.unwrap_or_default());
-        while let Some(chunk) = stream.next().await {
+        loop {
+            let began = Instant::now();
+            let Some(chunk) = stream.next().await else { break };
+            if let Some(exchange) = &exchange {
+                exchange.received_in(began.elapsed().min(LONGEST_GAP));
+            }
             let chunk = chunk.map_err(|_| RequestError::BodyBrokeOff)?;
             if body.len() + chunk.len() > limit {
                 return Err(ApiError::from(RequestError::BodyTooLarge { limit }));
@@ -159,15 +167,7 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
         }
         Ok(body.freeze())
     };
-    let began = Instant::now();
-    let collected = tokio::time::timeout(gate.settings.body_timeout, collect).await;
-    let took = began.elapsed();
-    if let Some(exchange) = exchange {
-        exchange.received_in(took);
-    }
-    match collected {
-        // A gate that stood still meanwhile finds all of it there.
-        Ok(Ok(_)) if took > gate.settings.body_timeout => Err(RequestError::BodyTimedOut.into()),
+    match tokio::time::timeout(gate.settings.body_timeout, collect).await {
         Ok(Ok(body)) => Ok((body, room)),
         Ok(Err(error @ ApiError::Request(RequestError::BodyBrokeOff))) => Err(error),
         Ok(Err(error)) => {

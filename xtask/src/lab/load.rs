@@ -3,8 +3,9 @@
 //! Every other client writes, and the rest read, so that a change that waits keeps no read from being sent. A client keeps
 //! one connection to one edge and sends one request after the other over it: records of its own, by names of their own, or a
 //! read of the record that was acknowledged last, whoever wrote it. Each is sent once: no failure is hidden by sending it
-//! again. What nobody has answered in all its time is given up, and the same record written anew: what was given up must not come after that. Told `Connection: close`, or without an answer, it opens a new connection for its next request;
-//! after two failures in a row, to the next edge. (The HTTP library sends a request again by itself only if the
+//! again. What nobody has answered in all its time is given up, and the same record written anew, once: what was given up must not
+//! come after that. Told `Connection: close`, or without an answer, it opens a new connection for its next request; after
+//! two failures in a row, to the next edge. (The HTTP library sends a request again by itself only if the
 //! connection was closed before a byte of it had left.) No answer within the limit counts as a failure.
 
 use std::{

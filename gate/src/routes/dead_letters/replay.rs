@@ -17,7 +17,7 @@ use axum::{Json, extract::State, response::Response};
 use http::{StatusCode, Uri};
 use messages::{CollectionName, Envelope, Handling, Letter, Precondition, Principal, RecordId, Rejection};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 /// `POST /v1/dead-letters/{letter}/replay`
 pub(in crate::routes) async fn replay_letter(
@@ -36,7 +36,7 @@ pub(in crate::routes) async fn replay_letters(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     caller.must_be_operator()?;
-    let (system, began) = (CollectionName::dead_letters(), Instant::now());
+    let system = CollectionName::dead_letters();
     let page = Page::parse(&uri, &gate, &system)?.whole();
     let listed = record_list::list(&gate, &caller, &system, page).await?;
     let (mut replayed, mut failed, mut next) = (Vec::new(), Vec::new(), listed.next);
@@ -46,7 +46,8 @@ pub(in crate::routes) async fn replay_letters(
             Ok(report) => replayed.push(report),
             Err(error) => failed.push(json!({ "id": id.as_str(), "problem": error.problem() })),
         }
-        if letters.peek().is_some() && began.elapsed() > gate.settings.request_deadline / 2 {
+        let rest = process::now().until(gate.deadline(&caller.exchange));
+        if letters.peek().is_some() && rest < gate.settings.request_deadline / 2 {
             next = Some(id);
             break;
         }
@@ -72,6 +73,8 @@ async fn replay(gate: &Gate, caller: &Caller, id: RecordId) -> Result<Value, Api
     match discard(gate, caller, record.id, Precondition::default()).await {
         // Somebody else has replayed it too: there was one effect, and this is its report.
         Ok(()) | Err(ApiError::Rejected(Rejection::RecordNotFound { .. })) => Ok(report),
+        // The letter stays; another replay has no second effect, and takes it away.
+        Err(ApiError::Service(_)) => Ok(report),
         Err(error) => Err(error),
     }
 }
