@@ -71,10 +71,11 @@ async fn replay(gate: &Gate, caller: &Caller, id: RecordId) -> Result<Value, Api
     };
     let report = operations::report(command, outcome)?.unwrap_or_default();
     match discard(gate, caller, record.id, Precondition::default()).await {
-        // Somebody else has replayed it too: there was one effect, and this is its report.
-        Ok(()) | Err(ApiError::Rejected(Rejection::RecordNotFound { .. })) => Ok(report),
-        // The letter stays; another replay has no second effect, and takes it away.
-        Err(ApiError::Service(_)) => Ok(report),
+        // Somebody else has replayed it too: there was one effect, and this is its report. Or the letter stays: another replay has
+        // no second effect, and takes it away.
+        Ok(()) | Err(ApiError::Rejected(Rejection::RecordNotFound { .. }) | ApiError::Service(_)) => {
+            Ok(report)
+        }
         Err(error) => Err(error),
     }
 }
