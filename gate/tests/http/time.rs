@@ -1,6 +1,9 @@
 //! What time does to a request: clients that dawdle, deadlines that are past, clocks that are off.
 
 use super::*;
+use messages::{
+    CollectionName, Envelope, Letter, Precondition, outcome::RecordDeleted, record::DeleteRecord,
+};
 
 /// The head of a request that creates a record, and the first byte of its body.
 fn begun_create(token: &str, headers: &str) -> String {
@@ -116,4 +119,56 @@ async fn a_gate_whose_clock_is_off_takes_nothing_also_not_for_later() {
     }
     gate.stop().await;
     worker.abort();
+}
+
+/// Of a command that deletes a record.
+fn letter(of: &Envelope) -> Document {
+    let (collection, record) = ("orders".parse().unwrap(), "a".parse().unwrap());
+    let command =
+        Command::DeleteRecord(DeleteRecord { collection, record, precondition: Precondition::default() });
+    let letter = Letter {
+        reason: "failed".to_owned(),
+        queue: "penstock.write.0".to_owned(),
+        returns: 50,
+        error: None,
+        died: of.issued,
+        envelope: Some(Envelope { command, ..of.clone() }),
+        body: None,
+        redacted: false,
+    };
+    Document::parse(&serde_json::to_vec(&letter).unwrap()).unwrap()
+}
+
+/// Its letter cannot be taken away in time: another replay does that, and has no second effect.
+#[tokio::test]
+async fn a_replay_that_was_done_says_so_though_its_letter_stays() {
+    let gate = Gate::start(quick()).await;
+    let letters = CollectionName::dead_letters();
+    let worker = gate
+        .work(move |envelope| {
+            let outcome = match &envelope.command {
+                Command::ReadRecord(read) => Outcome::RecordRead(Record {
+                    id: read.record.clone(),
+                    version: Version::FIRST,
+                    created: envelope.issued,
+                    modified: envelope.issued,
+                    owner: "ann".parse().unwrap(),
+                    document: letter(envelope),
+                }),
+                Command::DeleteRecord(delete) if delete.collection == letters => return None,
+                Command::DeleteRecord(delete) => Outcome::RecordDeleted(RecordDeleted {
+                    id: delete.record.clone(),
+                    version: Version::FIRST,
+                }),
+                other => panic!("{other:?}"),
+            };
+            Some(Reply::of(envelope.id, outcome))
+        })
+        .await;
+    let answer = gate.request(&Method::POST, "/v1/dead-letters/a/replay").send().await.unwrap();
+    let status = answer.status();
+    let report: Value = answer.json().await.unwrap();
+    assert_eq!((status, &report["status"]), (StatusCode::OK, &json!("done")), "{report}");
+    worker.abort();
+    gate.stop().await;
 }
