@@ -155,12 +155,13 @@ async fn a_replay_that_was_done_says_so_though_its_letter_stays() {
                     owner: "ann".parse().unwrap(),
                     document: letter(envelope),
                 }),
-                Command::DeleteRecord(delete) if delete.collection == letters => return None,
-                Command::DeleteRecord(delete) => Outcome::RecordDeleted(RecordDeleted {
-                    id: delete.record.clone(),
-                    version: Version::FIRST,
-                }),
-                other => panic!("{other:?}"),
+                Command::DeleteRecord(delete) if delete.collection != letters => {
+                    Outcome::RecordDeleted(RecordDeleted {
+                        id: delete.record.clone(),
+                        version: Version::FIRST,
+                    })
+                }
+                _ => return None,
             };
             Some(Reply::of(envelope.id, outcome))
         })
