@@ -13,7 +13,7 @@ const HEADER: &str = "x-request-start";
 /// fraction; which, tells the number's size (as New Relic has it: "Request queuing").
 pub(super) fn began(headers: &HeaderMap, now: Timestamp) -> Timestamp {
     let text = headers.get(HEADER).and_then(|value| value.to_str().ok());
-    let start = text.and_then(|text| micros(text.trim()).or_else(|| micros(text.trim().strip_prefix("t=")?)));
+    let start = text.and_then(|text| micros(text.trim().strip_prefix("t=").unwrap_or(text.trim())));
     start.map_or(now, |start| Timestamp::from_micros(start).after(MAX_CLOCK_SKEW).min(now))
 }
 

@@ -5,12 +5,22 @@ use messages::{
     CollectionName, Envelope, Letter, Precondition, outcome::RecordDeleted, record::DeleteRecord,
 };
 
-/// The head of a request that creates a record, and the first byte of its body.
-fn begun_create(token: &str, headers: &str) -> String {
-    format!(
-        "POST /v1/collections/orders/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
-         content-type: application/json\r\n{headers}\r\n\r\n{{"
-    )
+/// Sends the head of a request that creates a record, and the first byte of its body.
+async fn begin_create(gate: &Gate, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(gate.address).await.unwrap();
+    let head = format!(
+        "POST /v1/collections/orders/records HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\n{headers}\r\n\r\n{{",
+        gate.token
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+async fn expect(mut stream: TcpStream, status: u16, kind: &str) {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(kind), "{answer}");
 }
 
 #[tokio::test]
@@ -21,12 +31,7 @@ async fn a_client_that_dawdles_is_let_go() {
     silent.write_all(b"GET /livez HTTP/1.1\r\nhost:").await.unwrap();
     let mut answer = Vec::new();
     silent.read_to_end(&mut answer).await.unwrap();
-    let mut slow = TcpStream::connect(gate.address).await.unwrap();
-    let head = begun_create(&gate.token, "content-length: 10");
-    slow.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("body-timed-out"), "{answer}");
+    expect(begin_create(&gate, "content-length: 10").await, 408, "body-timed-out").await;
     gate.stop().await;
 }
 
@@ -35,14 +40,11 @@ async fn a_client_that_dawdles_is_let_go() {
 async fn a_body_may_take_longer_than_what_is_asked() {
     let request_deadline = Duration::from_millis(500);
     let gate = Gate::start(Settings { request_deadline, ..quick() }).await;
-    let mut slow = TcpStream::connect(gate.address).await.unwrap();
-    let head = begun_create(&gate.token, "connection: close\r\ncontent-length: 2");
-    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut slow = begin_create(&gate, "connection: close\r\ncontent-length: 2").await;
+    // It is the client that is slow: nothing is waited for.
     tokio::time::sleep(Duration::from_millis(900)).await;
     slow.write_all(b"}").await.unwrap();
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 504 ") && answer.contains("outcome-unknown"), "{answer}");
+    expect(slow, 504, "outcome-unknown").await;
     gate.stop().await;
 }
 
