@@ -14,10 +14,13 @@ fi
 newest() { docker service ps --no-trunc --format '{{.ID}} {{.CurrentState}}' "$service" | head -n 1; }
 before=$(newest)
 docker service update --quiet --detach "$@" "$service"
-while :; do
+for _ in $(seq 600); do
     case $(newest) in
     "${before%% *} "*) ;;
     *' Complete'*) exit 0 ;;
     esac
     sleep 1
 done
+docker service ps --no-trunc "$service" >&2
+echo "$service has not ended well for ten minutes with $secret as its $file (docker service logs $service tells why): mend that, and give the same commands again" >&2
+exit 1

@@ -9,6 +9,8 @@
 # are of each record, makes a node that has never served take that node's place. (A variable of the service would start all
 # other nodes again.)
 set -euo pipefail
+# While it waits: the first process of a container has to say that it ends.
+trap 'exit 0' TERM
 
 service=${SERVICE:-cassandra} machine=${MACHINE:?is the name of the machine}
 data=/var/lib/cassandra

@@ -4,6 +4,8 @@
 # tells those of nodes that are healthy, for which the port mapper that is started here is enough (is-serving.sh, which also notes that
 # this node has served).
 set -u
+# While it waits: the first process of a container has to say that it ends.
+trap 'exit 0' TERM
 if [ ! -e /var/lib/rabbitmq/has-served ]; then
     epmd -daemon
     for _ in $(seq 120); do

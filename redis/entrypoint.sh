@@ -4,6 +4,8 @@
 set -eu
 role=$1 name=$2
 log=/var/log/penstock/redis-$role-$name.log
+# Until something runs that is told by itself: the first process of a container has to say that it ends.
+trap 'exit 0' TERM
 
 # Whom so many sentinels take for the primary.
 primary() {
@@ -25,7 +27,7 @@ note_primary() {
 # for some seconds) keeps the old one for good, and makes the new one its replica after eight seconds. When both others
 # name another one, after an election that is no older, it is told to forget all, and to watch that one once its name is found.
 correct() {
-    others= differs=0
+    others= differs=0 password=
     while sleep 1; do
         knows=$(view -p 26379)
         [ -n "$knows" ] || continue
@@ -41,6 +43,7 @@ correct() {
         primary=${both#* }
         if [ "${knows#* }" != nobody ]; then
             say "the others name $primary, this one ${knows#* }: it has not found that name, and forgets what it knows"
+            password=$(grep '^sentinel auth-pass ' /data/sentinel.conf || true)
             timeout 1 redis-cli -p 26379 sentinel remove sessions > /dev/null || continue
         fi
         getent hosts "$primary" > /dev/null || continue
@@ -49,8 +52,8 @@ correct() {
     done
 }
 
-# Into the log, as a sentinel would.
-say() { echo "1:X $(date '+%d %b %Y %T').000 # $1" >> "$log"; }
+# Into the log, as a sentinel would; where there is no room, nowhere.
+say() { echo "1:X $(date '+%d %b %Y %T').000 # $1" >> "$log" || true; }
 
 # The number of the last election that a sentinel has noted, and whom it takes for the primary since; nothing if it does not answer.
 view() {
@@ -58,13 +61,14 @@ view() {
         awk 'NR == 1 { name = $0 } key == "config-epoch" { epoch = $0 } { key = $0 } END { if (NR) print epoch + 0, (name ? name : "nobody") }'
 }
 
-# What makes a sentinel that watches nobody watch this primary.
+# What makes a sentinel that watches nobody watch this primary, with the password that it knew last: it may have been told another one since
+# it started.
 begin() {
-    awk -v primary="$1" '
+    printf '%s\n' "$password" | awk -v primary="$1" '
         $1 != "sentinel" || $3 != "sessions" { next }
         $2 == "monitor" { print "sentinel monitor sessions", primary, $5, $6; next }
         { print "sentinel set sessions", $2, $4 }
-    ' /etc/penstock/sentinel.conf
+    ' /etc/penstock/sentinel.conf -
 }
 
 own() { REDISCLI_AUTH=$(cat /run/secrets/redis_password) timeout 2 redis-cli "$@" | tr -d '\r'; }

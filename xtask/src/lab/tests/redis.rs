@@ -13,6 +13,8 @@ use crate::lab::{
 };
 
 const MOVED_WITHIN: Duration = Duration::from_secs(60);
+/// Of Redis, besides the one that all started with.
+const OTHER_PASSWORD: &str = "0123456789abcdef";
 /// How long it takes, when a machine is back, until names of others are found on it.
 const NAMELESS: Duration = Duration::from_secs(15);
 
@@ -64,6 +66,20 @@ pub(super) fn sentinel_misled(lab: &Lab) -> Result<String> {
     let resolver = three.docker(&["inspect", "--format", "{{.ResolvConfPath}}", &sentinel])?;
     let resolver = Path::new(resolver.trim());
     let (before, election) = (primary(&three)?, known(&three, "config-epoch")?);
+    // In the middle of a rotation: the servers know both passwords, the sentinel has been told another one than it started with.
+    let told = format!("sentinel auth-pass sessions {OTHER_PASSWORD}");
+    let servers = |change: &str| {
+        let set = format!(
+            "for n in 1 2 3; do redis-cli -e -h redis-$n acl setuser default '{change}{OTHER_PASSWORD}' || exit 1; done"
+        );
+        three.docker(&["exec", "--env", &login(lab)?, &sentinel, "sh", "-c", &set])
+    };
+    let uses = |password: &str| {
+        let set = ["redis-cli", "-e", "-p", "26379", "sentinel", "set", "sessions", "auth-pass", password];
+        three.docker(&[&["exec", &sentinel], &set[..]].concat())
+    };
+    servers(">")?;
+    uses(OTHER_PASSWORD)?;
     let found = fs::read(resolver)?;
     fs::write(resolver, "nameserver 127.0.0.1\n")?;
     let noted = || Ok(known(&three, "config-epoch")? != election);
@@ -83,6 +99,13 @@ pub(super) fn sentinel_misled(lab: &Lab) -> Result<String> {
         let others = [known(&three, "num-other-sentinels")?, known(&three, "num-slaves")?];
         Ok(primary(&three)? == primary(&one)? && others == ["2", "2"])
     })?;
+    let file = three.docker(&["exec", &sentinel, "cat", "/data/sentinel.conf"])?;
+    uses(&lab.secret("redis_password")?)?;
+    servers("<")?;
+    ensure!(
+        file.lines().any(|line| line == told),
+        "sentinel-3 has gone back to the password that it started with"
+    );
     Ok(format!("knows it {} s after names are found again", corrected.as_secs()))
 }
 
