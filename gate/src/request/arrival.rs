@@ -2,10 +2,18 @@
 
 use http::HeaderMap;
 use messages::{Timestamp, time::MAX_CLOCK_SKEW};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 /// Set by the proxy that takes the request in, like the edge. A gate that stood still finds requests that have waited
 /// for it unread, some of which their clients have given up: it cannot tell by itself.
 const HEADER: &str = "x-request-start";
+/// How often a proxy whose clock is ahead is complained of.
+const COMPLAINS_EVERY: Duration = Duration::from_secs(60);
+/// When it last was, in microseconds since the Unix epoch.
+static COMPLAINED: AtomicI64 = AtomicI64::new(0);
 
 /// When a request that is read now was taken in: as its proxy says, whose clock may be off by [`MAX_CLOCK_SKEW`], or now.
 ///
@@ -14,7 +22,22 @@ const HEADER: &str = "x-request-start";
 pub(super) fn began(headers: &HeaderMap, now: Timestamp) -> Timestamp {
     let text = headers.get(HEADER).and_then(|value| value.to_str().ok());
     let start = text.and_then(|text| micros(text.trim().strip_prefix("t=").unwrap_or(text.trim())));
-    start.map_or(now, |start| Timestamp::from_micros(start).after(MAX_CLOCK_SKEW).min(now))
+    let Some(start) = start.map(Timestamp::from_micros) else { return now };
+    let ahead = now.until(start);
+    if ahead > MAX_CLOCK_SKEW && is_due(&COMPLAINED, now) {
+        tracing::warn!(
+            event.action = "clock-compared",
+            "the clock of the proxy before this gate is {ahead:.1?} ahead: what waits unread is done so much too late (is NTP running there?)"
+        );
+    }
+    start.after(MAX_CLOCK_SKEW).min(now)
+}
+
+/// Whether so much time has gone by since it last was.
+fn is_due(last: &AtomicI64, now: Timestamp) -> bool {
+    let before = last.load(Ordering::Relaxed);
+    let is_due = Timestamp::from_micros(before).until(now) >= COMPLAINS_EVERY;
+    is_due && last.compare_exchange(before, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 fn micros(text: &str) -> Option<i64> {
@@ -32,7 +55,13 @@ fn micros(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn a_clock_that_is_ahead_is_told_once_a_minute() {
+        let (last, now) = (AtomicI64::new(0), Timestamp::from_micros(1_795_846_700_000_000));
+        let due = [0, 1, 59, 60, 61].map(|seconds| is_due(&last, now.after(Duration::from_secs(seconds))));
+        assert_eq!(due, [true, false, false, true, false]);
+    }
 
     #[test]
     fn a_request_begins_when_its_proxy_took_it_in() {

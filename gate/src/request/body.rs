@@ -153,10 +153,11 @@ async fn read(request: Request, gate: &Gate, limit: usize) -> Result<(Bytes, Roo
         let mut body = BytesMut::with_capacity(announced.unwrap_or_default());
         loop {
             let began = Instant::now();
-            let Some(chunk) = stream.next().await else { break };
+            let next = stream.next().await;
             if let Some(exchange) = &exchange {
                 exchange.received_in(began.elapsed().min(LONGEST_GAP));
             }
+            let Some(chunk) = next else { break };
             let chunk = chunk.map_err(|_| RequestError::BodyBrokeOff)?;
             if body.len() + chunk.len() > limit {
                 return Err(ApiError::from(RequestError::BodyTooLarge { limit }));
