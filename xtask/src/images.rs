@@ -21,6 +21,7 @@ use crate::{
 
 /// Below the top of the repository.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/images.sh");
+const DOCKERFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/dockerfiles.sh");
 const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -62,6 +63,16 @@ pub(crate) fn run() -> Result<()> {
         writeln!(io::stdout(), "{}:{}  {} MB", image.name, crate_version(), image.megabytes()?)?;
     }
     Ok(())
+}
+
+/// The same by the Dockerfiles.
+pub(crate) fn by_dockerfiles() -> Result<()> {
+    install::swarm()?;
+    let mut compiler = Command::new("rustc");
+    let sysroot = told_by(compiler.args(["--print", "sysroot"]).current_dir(REPOSITORY))?;
+    let mut script = Command::new(DOCKERFILES);
+    script.arg(sysroot.trim()).arg(directory()?).args([&commit(), crate_version()]);
+    command::run(&mut script)
 }
 
 /// The top of the repository.
@@ -199,6 +210,11 @@ fn script(arguments: &[&Path]) -> Result<()> {
 /// Of the sources, as git has it.
 fn commit() -> String {
     git(&["-C", REPOSITORY, "rev-parse", "--short=12", "HEAD"]).unwrap_or_else(|_| "unknown".to_owned())
+}
+
+/// The same, and the day that it is of.
+pub(crate) fn version() -> Result<String> {
+    git(&["-C", REPOSITORY, "show", "--no-patch", "--format=%cs %h", "--abbrev=7", "HEAD"])
 }
 
 fn git(arguments: &[&str]) -> Result<String> {

@@ -43,7 +43,11 @@ enum Task {
     /// docs/faults.md.
     Faults(faults::Options),
     /// Build the gate's and the worker's images without a registry, and give them to the Docker that `DOCKER_HOST` names
-    Images,
+    Images {
+        /// By Dockerfile.gate and Dockerfile.worker, on stand-ins for their base images: Debian's packages, and this machine's compiler
+        #[arg(long)]
+        dockerfiles: bool,
+    },
     /// A Swarm of three nodes on this machine, the stack on it, and what breaks it
     ///
     /// Needs root. Docker and whatever else is missing is installed from Debian.
@@ -58,7 +62,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Test { arguments } => exit_on_signal().and_then(|()| test::run(&arguments)),
         Task::Faults(options) => exit_on_signal().and_then(|()| faults::run(&options)),
-        Task::Images => exit_on_signal().and_then(|()| images::run().map(|()| ExitCode::SUCCESS)),
+        Task::Images { dockerfiles } => {
+            let make = if dockerfiles { images::by_dockerfiles } else { images::run };
+            exit_on_signal().and_then(|()| make().map(|()| ExitCode::SUCCESS))
+        }
         Task::Lab(action) => lab::run(&action),
         Task::Services(action) => services::run(&action),
     };
