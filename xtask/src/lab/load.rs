@@ -2,11 +2,11 @@
 //!
 //! Every other client writes, and the rest read, so that a change that waits keeps no read from being sent. A client keeps
 //! one connection to one edge and sends one request after the other over it: records of its own, by names of their own, or a
-//! read of the record that was acknowledged last, whoever wrote it. Each is sent once: no failure is hidden by sending it
+//! read of the record that was acknowledged last, whoever wrote it. All use TLS, half of them HTTP/2. Each is sent once: no failure is hidden by sending it
 //! again. What nobody has answered in all its time is given up, and the same record written anew, once: what was given up must not
 //! come after that. Told `Connection: close`, or without an answer, it opens a new connection for its next request; after
 //! two failures in a row, to the next edge. (The HTTP library sends a request again by itself only if the
-//! connection was closed before a byte of it had left.) No answer within the limit counts as a failure.
+//! connection was closed before a byte of it had left or, with HTTP/2, if the edge says that it has not looked at it.) No answer within the limit counts as a failure.
 
 use std::{
     collections::HashMap,
@@ -22,10 +22,8 @@ use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderValue};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, task::JoinSet};
 
-use super::rest;
+use super::rest::{self, LIMIT};
 
-/// Longer than the deadline of a request (10 s) and what a gate takes beyond it.
-const LIMIT: Duration = Duration::from_secs(15);
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// What takes longer is worth a look.
 const SLOW: Duration = Duration::from_secs(1);
@@ -146,7 +144,7 @@ impl Load {
 impl Records {
     /// A collection of its own.
     async fn open(edges: &[String], password: &str) -> Result<Self> {
-        let (client, edge) = (client()?, edges.first().context("no edge")?);
+        let (client, edge) = (client(false)?, edges.first().context("no edge")?);
         let (token, _) = rest::log_in(&client, edge, password).await?;
         let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
         let (collection, latest) = (format!("lab-{stamp}"), Arc::new(Mutex::new("first".to_owned())));
@@ -173,7 +171,8 @@ impl Records {
 
     /// All records and what was written last, page by page, from whichever edge answers.
     async fn list(&self) -> Result<HashMap<String, u64>> {
-        let (client, mut found, mut cursor, mut failures) = (client()?, HashMap::new(), None::<String>, 0);
+        let (client, mut found, mut cursor, mut failures) =
+            (client(false)?, HashMap::new(), None::<String>, 0);
         let mut edges = self.edges.iter().cycle();
         let mut edge = edges.next().context("no edge")?;
         loop {
@@ -253,6 +252,11 @@ impl Worker {
         }
     }
 
+    /// Whether it speaks HTTP/2: of each four, two, of which one writes.
+    const fn is_modern(&self) -> bool {
+        self.number / 2 % 2 == 1
+    }
+
     async fn work(mut self, stopped: &AtomicBool) -> Told {
         let (first, mut answered) = (self.edge, Instant::now());
         let mut step = 0_u64;
@@ -316,7 +320,7 @@ impl Worker {
         id: &str,
     ) -> bool {
         let url = format!("{}{}/{id}", self.records.edges[self.edge], self.records.path());
-        let client = match self.client.take().map_or_else(client, Ok) {
+        let client = match self.client.take().map_or_else(|| client(self.is_modern()), Ok) {
             Ok(client) => client,
             Err(error) => return self.failed(&error.to_string()).await,
         };
@@ -361,8 +365,9 @@ impl Worker {
     }
 }
 
-/// With one connection.
-fn client() -> Result<Client> {
-    let builder = Client::builder().timeout(LIMIT).connect_timeout(CONNECT_LIMIT).no_proxy();
-    Ok(builder.pool_max_idle_per_host(1).build()?)
+/// With one connection, of HTTP/2 or HTTP/1.1.
+fn client(is_modern: bool) -> Result<Client> {
+    let builder = rest::client().connect_timeout(CONNECT_LIMIT).pool_max_idle_per_host(1);
+    let builder = if is_modern { builder } else { builder.http1_only() };
+    Ok(builder.build()?)
 }

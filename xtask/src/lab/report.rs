@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 
 use super::load::{Pause, Told};
-use crate::faults::splice;
+use crate::{faults::splice, images::version};
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.md");
 const SHOWN_FAILURES: usize = 3;
@@ -31,14 +31,14 @@ impl Measured {
         stayed.fold(Pause::default(), |longest, (_, pause)| longest.max(*pause))
     }
 
-    fn row(&self) -> String {
+    fn row(&self, version: &str) -> String {
         let (pause, mut note) = (self.pause(), self.note.clone());
         if let Some(gone) = self.gone.and_then(|edge| self.told.pauses.get(edge)) {
             let longest = gone.reads.max(gone.writes).as_secs_f64();
             note = format!("{note}; clients of its edge: {longest:.1} s");
         }
         format!(
-            "| {} | {} | {} | {} | {:.1} s | {:.1} s | {} s | {} |",
+            "| {} | {} | {} | {} | {:.1} s | {:.1} s | {} s | {version} | {} |",
             self.name,
             self.told.requests,
             self.told.failures.len(),
@@ -52,7 +52,7 @@ impl Measured {
 
     /// For whoever watches.
     pub(crate) fn print(&self) {
-        eprintln!("{}", self.row());
+        eprintln!("{}", self.row(""));
         for (after, failure) in self.told.failures.iter().take(SHOWN_FAILURES) {
             eprintln!("    after {:.1} s: {failure}", after.as_secs_f64());
         }
@@ -65,13 +65,14 @@ impl Measured {
 /// Replaces the rows of what was measured again; keeps the others.
 pub(crate) fn publish(measured: &[Measured]) -> Result<()> {
     let text = fs::read_to_string(DOCUMENT).with_context(|| format!("reading {DOCUMENT}"))?;
-    let head = "| what | requests | failed | lost | longest read pause | longest write pause | took | |\n\
-                |---|---|---|---|---|---|---|---|";
+    let version = version()?;
+    let head = "| what | requests | failed | lost | longest read pause | longest write pause | took | version | |\n\
+                |---|---|---|---|---|---|---|---|---|";
     let anew = |row: &&str| !measured.iter().any(|one| row.starts_with(&format!("| {} |", one.name)));
     let begun = text.split("<!-- lab: begin -->").nth(1).unwrap_or_default();
     let known = begun.split("<!-- lab: end -->").next().unwrap_or_default();
     let kept = known.lines().filter(|line| line.starts_with("| ")).skip(1).filter(anew).map(str::to_owned);
-    let rows: Vec<String> = kept.chain(measured.iter().map(Measured::row)).collect();
+    let rows: Vec<String> = kept.chain(measured.iter().map(|one| one.row(&version))).collect();
     let table = format!("{head}\n{}", rows.join("\n"));
     fs::write(DOCUMENT, splice(&text, "lab", &table)?).with_context(|| format!("writing {DOCUMENT}"))
 }

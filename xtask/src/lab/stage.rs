@@ -22,6 +22,8 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lab");
 const DEPLOYED_WITHIN: Duration = Duration::from_mins(20);
 /// The tag of images that only the lab has.
 const LAB_TAG: &str = "1";
+/// Whom the edges' certificate is for, in the words of openssl.
+pub(crate) const CERTIFIED: &str = "IP:10.77.0.1,IP:10.77.0.2,IP:10.77.0.3,IP:10.77.0.4";
 /// The file that says how its gates and workers were built.
 const PROFILE: &str = "profile";
 
@@ -72,9 +74,10 @@ impl Lab {
         for node in self.nodes() {
             self.equip(&node, ours, services)?;
         }
-        for block in ["heartbeats", "labels", "secrets", "broker-users", "swarm-secrets"] {
+        for block in ["heartbeats", "labels", "secrets", "broker-users"] {
             self.block(block, &[])?;
         }
+        self.block("swarm-secrets", &[("NAMES", CERTIFIED)])?;
         self.block("found", &[("CASSANDRA_IMAGE", "penstock-lab/services:1")])?;
         self.deploy()?;
         self.block("formed", &[])?;
@@ -187,7 +190,7 @@ impl Lab {
 
     /// Where RabbitMQ's management takes a message for the default exchange.
     pub(crate) fn default_exchange(&self) -> String {
-        format!("{}:15672/api/exchanges/%2F/amq.default/publish", self.node(1).edge())
+        format!("http://{}:15672/api/exchanges/%2F/amq.default/publish", self.node(1).address())
     }
 
     /// A secret that was made when the stack was deployed.

@@ -1,11 +1,12 @@
 //! Who can reach whom, and who may do what there.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Result, ensure};
 
 use super::Lab;
 use crate::{
+    command::told_by,
     images,
     lab::node::{Node, answers, wait_for},
 };
@@ -40,15 +41,27 @@ pub(super) fn hold(lab: &Lab) -> Result<String> {
     }
     make_no_tables(lab)?;
     let node = lab.node(1);
+    insist_on_tls(&node)?;
     let fenced = fence_pages(lab, &node);
     lab.script("lab.sh", &["unfence", "1"])?;
     fenced?;
-    Ok(format!("{} ways tried, RabbitMQ's pages, and tables with the role of workers", WAYS.len()))
+    Ok(format!(
+        "{} ways tried, RabbitMQ's pages, the edge without TLS, and tables with the role of workers",
+        WAYS.len()
+    ))
+}
+
+/// Without TLS, clients are told where to go, and nothing else.
+fn insist_on_tls(node: &Node) -> Result<()> {
+    let plain = format!("http://{}/v1/session", node.address());
+    let told = told_by(Command::new("curl").args(["-s", "-w", "%{http_code} %{redirect_url}", &plain]))?;
+    ensure!(told == format!("308 {}/v1/session", node.edge()), "without TLS: {told}");
+    Ok(())
 }
 
 /// RabbitMQ's pages are there for operators, and for nobody else.
 fn fence_pages(lab: &Lab, node: &Node) -> Result<()> {
-    let page = format!("{}:15672/", node.edge());
+    let page = format!("http://{}:15672/", node.address());
     // First this machine is an operator's.
     lab.block_within(node, "fence-pages", &[("OPERATORS", "10.77.0.254/32")])?;
     ensure!(answers(&page)?, "{page} is not reached by an operator");

@@ -60,7 +60,9 @@ pub(super) fn replaced(lab: &Lab) -> Result<String> {
     let down = status.lines().find(|line| line.starts_with("DN ")).context("no node of Cassandra is down")?;
     let address = down.split_whitespace().nth(1).context("a node without an address")?;
     let image = ("CASSANDRA_IMAGE", "penstock-lab/services:1");
-    lab.block_on(4, "replace-database", &[("ADDRESS", address), image])?;
+    // The lab has as many copies as nodes.
+    let copies = before.to_string();
+    lab.block_on(4, "replace-database", &[("ADDRESS", address), ("COPIES", &copies), image])?;
     one.docker(&["node", "update", "--label-add", "penstock.cassandra=true", "node4"])?;
     wait_for("all nodes of Cassandra are UN", JOINED_WITHIN, || Ok(databases::up(&one)? == before))?;
     let whole = began.elapsed();

@@ -15,6 +15,7 @@ use crate::{
     lab::{
         node::{Node, wait_for},
         rest::Rest,
+        stage::CERTIFIED,
     },
 };
 
@@ -179,7 +180,7 @@ pub(super) fn certificate_rotated(lab: &Lab) -> Result<String> {
         "-subj",
         "/CN=penstock",
         "-addext",
-        "subjectAltName=DNS:penstock",
+        &format!("subjectAltName={CERTIFIED}"),
         "-keyout",
         "key",
         "-out",
@@ -201,10 +202,9 @@ pub(super) fn certificate_rotated(lab: &Lab) -> Result<String> {
 /// Whether all edges serve with this certificate of `secrets/`.
 fn serve_tls(lab: &Lab, certificate: &str) -> Result<bool> {
     for node in lab.nodes() {
-        let address = format!("penstock:443:{}", node.edge().trim_start_matches("http://"));
         let asked = Command::new("curl")
-            .args(["-sf", "-m", "5", "--noproxy", "*", "--resolve", &address, "--cacert", certificate])
-            .arg("https://penstock/readyz")
+            .args(["-sf", "-m", "5", "--noproxy", "*", "--cacert", certificate])
+            .arg(format!("{}/readyz", node.edge()))
             .current_dir(lab.file("secrets"))
             .output()?;
         if !asked.status.success() {

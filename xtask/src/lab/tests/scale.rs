@@ -16,17 +16,17 @@ const MEASURED: Duration = Duration::from_secs(30);
 const SLOW_STORE: [&str; 2] = ["FAILPOINTS=slow-reads=return(200)", "PREFETCH=1"];
 /// As in `swarm-stack.yml`.
 const AS_EVER: &str = "PREFETCH=16";
-const WORKERS: (&str, &str) = ("scale-workers", "WORKERS");
-const GATES: (&str, &str) = ("scale-gates", "GATES");
+const WORKERS_BLOCK: (&str, &str) = ("scale-workers", "WORKERS");
+const GATES_BLOCK: (&str, &str) = ("scale-gates", "GATES");
 
 /// 1, 4, 2.
 pub(super) fn workers(lab: &Lab) -> Result<String> {
-    scale(lab, WORKERS, &["1", "4", "2"])
+    scale(lab, WORKERS_BLOCK, &["1", "4", "2"])
 }
 
 /// 2, 5, 3.
 pub(super) fn gates(lab: &Lab) -> Result<String> {
-    scale(lab, GATES, &["2", "5", "3"])
+    scale(lab, GATES_BLOCK, &["2", "5", "3"])
 }
 
 /// The throughput of four workers against one, where the database's latency is what limits.
@@ -34,11 +34,11 @@ pub(super) fn four_times(lab: &Lab) -> Result<String> {
     let slow = SLOW_STORE.map(|variable| ["--env-add", variable]);
     update(lab, "storage-worker", slow.as_flattened())?;
     let measured = [1, 4].map(|workers| {
-        scale(lab, WORKERS, &[&workers.to_string()])?;
+        scale(lab, WORKERS_BLOCK, &[&workers.to_string()])?;
         throughput(lab)
     });
     update(lab, "storage-worker", &["--env-rm", "FAILPOINTS", "--env-add", AS_EVER])?;
-    scale(lab, WORKERS, &["2"])?;
+    scale(lab, WORKERS_BLOCK, &["2"])?;
     let [one, four] = measured;
     let (one, four) = (one?, four?);
     let ratio = four / one;

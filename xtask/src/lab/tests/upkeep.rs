@@ -160,7 +160,8 @@ pub(super) fn dead_letters_drained(lab: &Lab) -> Result<String> {
     )?;
     ensure!(published["routed"] == true, "not routed: {published}");
     wait_for("a dead letter", BURIED_WITHIN, || Ok(!letters()?.is_empty()))?;
-    lab.block("dead-letters", &[("EDGE", &edge)])?;
+    let certificate = lab.file("secrets/certificate").display().to_string();
+    lab.block("dead-letters", &[("EDGE", &edge), ("CA", &certificate)])?;
     let [letter] = &letters()?[..] else { anyhow::bail!("not one letter after the replay") };
     ensure!(letter["reason"] == "unreadable", "another letter: {letter}");
     let id = letter["id"].as_str().context("an id")?;
