@@ -86,7 +86,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 44] = [
+const TESTS: [Test; 45] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -119,6 +119,8 @@ const TESTS: [Test; 44] = [
     paused("secrets-rotated", 15, 15, rotations::secrets_rotated),
     paused("redis-password-rotated", 15, 15, rotations::redis_password_rotated),
     paused("files-changed", 15, 15, upkeep::files_changed),
+    // With two copies, changes wait for each node in turn.
+    paused("configs-changed", 15, 120, upkeep::configs_changed),
     paused("certificate-rotated", 5, 5, rotations::certificate_rotated),
     // With two copies, changes wait for each node in turn.
     paused("database-passwords-rotated", 15, 120, rotations::database_passwords_rotated),

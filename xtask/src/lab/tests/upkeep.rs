@@ -104,6 +104,23 @@ pub(super) fn files_changed(lab: &Lab) -> Result<String> {
     Ok("RabbitMQ's and Redis's".to_owned())
 }
 
+/// Those of all other parts, each under another name: one machine after the other has its services start again.
+pub(super) fn configs_changed(lab: &Lab) -> Result<String> {
+    for (part, service) in [("EDGE", "edge"), ("LOGS", "logs-template"), ("CASSANDRA", "cassandra")] {
+        lab.block("change-config", &[("PART", part), ("WORD", "next")])?;
+        lab.deploy()?;
+        let service = format!("penstock_{service}");
+        // What ends never comes to run, which Docker would wait for.
+        if part != "LOGS" {
+            is_updated(lab, &service)?;
+        }
+        let uses = ["service", "inspect", "--format", "{{json .Spec.TaskTemplate.ContainerSpec.Configs}}"];
+        let used = lab.node(1).docker(&[&uses[..], &[&service]].concat())?;
+        ensure!(used.contains("_next"), "{service} has its files by their old names: {used}");
+    }
+    Ok("of the edge, the logs and Cassandra".to_owned())
+}
+
 /// A directory with files that say the same in other bytes.
 fn other_files(lab: &Lab) -> Result<String> {
     let files = lab.file("files");
