@@ -18,7 +18,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderValue};
+use reqwest::{Client, RequestBuilder, StatusCode, Version, header::HeaderValue};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, task::JoinSet};
 
@@ -332,6 +332,9 @@ impl Worker {
             trace.clone_into(&mut self.trace);
         }
         match answered {
+            Ok(answer) if (answer.version() == Version::HTTP_2) != self.is_modern() => {
+                self.failed(&format!("answered by {:?}", answer.version())).await
+            }
             Ok(answer) if answer.status().is_success() => {
                 let leaves = answer.headers().get("connection").is_some_and(|value| value == "close");
                 if answer.bytes().await.is_err() {
