@@ -114,9 +114,9 @@ pub(super) fn configs_changed(lab: &Lab) -> Result<String> {
         if part != "LOGS" {
             is_updated(lab, &service)?;
         }
-        let uses = ["service", "inspect", "--format", "{{json .Spec.TaskTemplate.ContainerSpec.Configs}}"];
-        let used = lab.node(1).docker(&[&uses[..], &[&service]].concat())?;
-        ensure!(used.contains("_next"), "{service} has its files by their old names: {used}");
+        let inspect = ["service", "inspect", "--format", "{{json .Spec.TaskTemplate.ContainerSpec.Configs}}"];
+        let configs = lab.node(1).docker(&[&inspect[..], &[&service]].concat())?;
+        ensure!(configs.contains("_next"), "{service} has its files by their old names: {configs}");
     }
     Ok("of the edge, the logs and Cassandra".to_owned())
 }
