@@ -22,5 +22,5 @@ for _ in $(seq 600); do
     sleep 1
 done
 docker service ps --no-trunc "$service" >&2
-echo "$service has not ended well for ten minutes with $secret as its $file (docker service logs $service tells why): mend that, and give the same commands again" >&2
+echo "$service has not ended well for ten minutes with $secret as its $file (docker service logs $service tells why): mend that, and give the whole block again" >&2
 exit 1

@@ -17,8 +17,11 @@ docker() { DOCKER_HOST=unix://$work/docker.sock command docker "$@"; }
 daemon=
 end() {
     # The first process of its PID namespace goes with it, and everything else with that.
-    [ -z "$daemon" ] || kill -KILL "$daemon"
-    [ -z "$daemon" ] || wait "$daemon" 2> /dev/null || true
+    set +e
+    if [ -n "$daemon" ]; then
+        kill -KILL $(cat "/proc/$daemon/task/$daemon/children" 2> /dev/null) "$daemon" 2> /dev/null
+        wait "$daemon" 2> /dev/null
+    fi
     find /sys/fs/cgroup -depth -type d -path '*/penstock-dockerfiles*' -exec rmdir {} + 2> /dev/null || true
     rm -rf "$work"
 }

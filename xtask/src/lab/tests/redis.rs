@@ -61,11 +61,10 @@ pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
 
 /// A sentinel notes an election, and cannot find the name of the new primary, as when its machine has just come back.
 pub(super) fn sentinel_misled(lab: &Lab) -> Result<String> {
-    let (one, three) = (lab.node(1), lab.node(3));
+    let three = lab.node(3);
     let sentinel = three.containers("sentinel-3")?.pop().context("no sentinel-3")?;
     let resolver = three.docker(&["inspect", "--format", "{{.ResolvConfPath}}", &sentinel])?;
     let resolver = Path::new(resolver.trim());
-    let (before, election) = (primary(&three)?, known(&three, "config-epoch")?);
     // In the middle of a rotation: the servers know both passwords, the sentinel has been told another one than it started with.
     let told = format!("sentinel auth-pass sessions {OTHER_PASSWORD}");
     let servers = |change: &str| {
@@ -80,33 +79,39 @@ pub(super) fn sentinel_misled(lab: &Lab) -> Result<String> {
     };
     servers(">")?;
     uses(OTHER_PASSWORD)?;
+    let told_so = mislead_and_wait(lab, &three, resolver).and_then(|corrected| {
+        let file = three.docker(&["exec", &sentinel, "cat", "/data/sentinel.conf"])?;
+        let is_kept = file.lines().any(|line| line == told);
+        ensure!(is_kept, "sentinel-3 has gone back to the password that it started with");
+        Ok(corrected)
+    });
+    uses(&lab.secret("redis_password")?)?;
+    servers("<")?;
+    let corrected = told_so?;
+    Ok(format!("knows it {} s after names are found again", corrected.as_secs()))
+}
+
+/// Takes the names away from the sentinel on a node while the others elect another primary. Returns how long it then takes to know that one.
+fn mislead_and_wait(lab: &Lab, misled: &Node, resolver: &Path) -> Result<Duration> {
+    let one = lab.node(1);
+    let (before, election) = (primary(misled)?, known(misled, "config-epoch")?);
     let found = fs::read(resolver)?;
     fs::write(resolver, "nameserver 127.0.0.1\n")?;
-    let noted = || Ok(known(&three, "config-epoch")? != election);
-    let misled = fail_over(&one, |primary| primary != before)
-        .and_then(|()| wait_for("sentinel-3 has noted the election", MOVED_WITHIN, noted))
+    let noted = || Ok(known(misled, "config-epoch")? != election);
+    let believed = fail_over(&one, |primary| primary != before)
+        .and_then(|()| wait_for("the sentinel has noted the election", MOVED_WITHIN, noted))
         .and_then(|_| {
             std::thread::sleep(NAMELESS);
-            ask_sentinel(&three, "get-master-addr-by-name")
+            ask_sentinel(misled, "get-master-addr-by-name")
         });
     fs::write(resolver, found)?;
     let after = primary(&one)?;
-    ensure!(
-        after != before && !misled?.contains(&after),
-        "sentinel-3 has found the name, or made it a replica"
-    );
-    let corrected = wait_for("sentinel-3 knows the primary, and everybody else", MOVED_WITHIN, || {
-        let others = [known(&three, "num-other-sentinels")?, known(&three, "num-slaves")?];
-        Ok(primary(&three)? == primary(&one)? && others == ["2", "2"])
-    })?;
-    let file = three.docker(&["exec", &sentinel, "cat", "/data/sentinel.conf"])?;
-    uses(&lab.secret("redis_password")?)?;
-    servers("<")?;
-    ensure!(
-        file.lines().any(|line| line == told),
-        "sentinel-3 has gone back to the password that it started with"
-    );
-    Ok(format!("knows it {} s after names are found again", corrected.as_secs()))
+    let is_misled = after != before && !believed?.contains(&after);
+    ensure!(is_misled, "the sentinel has found the name, or made it a replica");
+    wait_for("the sentinel knows the primary, and everybody else", MOVED_WITHIN, || {
+        let others = [known(misled, "num-other-sentinels")?, known(misled, "num-slaves")?];
+        Ok(primary(misled)? == primary(&one)? && others == ["2", "2"])
+    })
 }
 
 /// All servers and sentinels of Redis at once, as when all machines lose their power, while another server than the first is the
