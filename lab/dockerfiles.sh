@@ -16,13 +16,14 @@ docker() { DOCKER_HOST=unix://$work/docker.sock command docker "$@"; }
 
 daemon=
 end() {
-    # The first process of its PID namespace goes with it, and everything else with that.
     set +e
     if [ -n "$daemon" ]; then
-        kill -KILL $(cat "/proc/$daemon/task/$daemon/children" 2> /dev/null) "$daemon" 2> /dev/null
+        # The first process of its PID namespace: `unshare` ends when all that was in there has ended.
+        child=$(cat "/proc/$daemon/task/$daemon/children" 2> /dev/null)
+        kill -KILL ${child:-$daemon} 2> /dev/null
         wait "$daemon" 2> /dev/null
     fi
-    find /sys/fs/cgroup -depth -type d -path '*/penstock-dockerfiles*' -exec rmdir {} + 2> /dev/null || true
+    find /sys/fs/cgroup -depth -type d -path '*/penstock-dockerfiles*' -exec rmdir {} + 2> /dev/null
     rm -rf "$work"
 }
 trap end EXIT
