@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds Dockerfile.gate and Dockerfile.worker where no image registry can be reached, and gives the images to the Docker that
+# Builds a commit by Dockerfile.gate and Dockerfile.worker where no image registry can be reached, and gives the images to the Docker that
 # DOCKER_HOST names. Their base images are stand-ins: Debian's packages, and the compiler of this machine.
 # usage: dockerfiles.sh SYSROOT OUT COMMIT VERSION   (what `rustc --print sysroot` says; a directory with room for 6 GB)
 # Needs root, and Debian's docker.io and debootstrap. A Docker of its own builds them, without BuildKit: that would fetch the
@@ -59,21 +59,26 @@ unshare --mount --pid --fork --kill-child --mount-proc sh -euc "
         --bridge=none --iptables=false --ip6tables=false --cgroup-parent /penstock-dockerfiles
 " > "$work/dockerd.log" 2>&1 &
 daemon=$!
-for _ in $(seq 120); do
-    docker info > /dev/null 2>&1 && break
-    kill -0 "$daemon" 2> /dev/null || { tail -n 20 "$work/dockerd.log" >&2; exit 1; }
+tries=0
+until docker info > /dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ $tries -lt 120 ] && kill -0 "$daemon" 2> /dev/null || { tail -n 20 "$work/dockerd.log" >&2; exit 1; }
     sleep 0.5
 done
 tar --create --directory "$root" . | docker import --change 'ENV PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
     --change 'ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup' - "$toolchain" > /dev/null
 tar --create --directory "$work/cc" . | docker import --change 'USER 65532' --change 'WORKDIR /home/nonroot' \
     --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' - "$runtime" > /dev/null
+# What both are built from is the same to the file, so that the second finds the binaries that the first one made.
+mkdir "$work/sources"
+git -C "$repository" archive "$commit" | tar --extract --directory "$work/sources"
 for image in gate:gate worker:storage-worker; do
     name=penstock/${image#*:}:$version
-    docker build --network host --file "$repository/Dockerfile.${image%:*}" --build-arg "COMMIT=$commit" --tag "$name" "$repository" >&2
+    docker build --network host --file "$work/sources/Dockerfile.${image%:*}" --build-arg "COMMIT=$commit" \
+        --build-arg "VERSION=$version" --tag "$name" "$work/sources" >&2
     docker run --rm --network none --read-only "$name" --version
-    megabytes=$(($(docker image inspect --format '{{.Size}}' "$name") / 1000000))
-    echo "$name  $megabytes MB"
-    [ $megabytes -le 60 ] || { echo "$name has more than 60 MB" >&2; exit 1; }
+    bytes=$(docker image inspect --format '{{.Size}}' "$name")
+    echo "$name  $bytes bytes"
+    [ "$bytes" -le 60000000 ] || { echo "$name has more than 60 MB" >&2; exit 1; }
     docker save "$name" | command docker load > /dev/null
 done

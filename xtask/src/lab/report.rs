@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 
 use super::load::{Pause, Told};
-use crate::{faults::splice, images::version};
+use crate::faults::splice;
 
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.md");
 const SHOWN_FAILURES: usize = 3;
@@ -63,16 +63,15 @@ impl Measured {
 }
 
 /// Replaces the rows of what was measured again; keeps the others.
-pub(crate) fn publish(measured: &[Measured]) -> Result<()> {
+pub(crate) fn publish(measured: &[Measured], version: &str) -> Result<()> {
     let text = fs::read_to_string(DOCUMENT).with_context(|| format!("reading {DOCUMENT}"))?;
-    let version = version()?;
     let head = "| what | requests | failed | lost | longest read pause | longest write pause | took | version | |\n\
                 |---|---|---|---|---|---|---|---|---|";
     let anew = |row: &&str| !measured.iter().any(|one| row.starts_with(&format!("| {} |", one.name)));
     let begun = text.split("<!-- lab: begin -->").nth(1).unwrap_or_default();
     let known = begun.split("<!-- lab: end -->").next().unwrap_or_default();
     let kept = known.lines().filter(|line| line.starts_with("| ")).skip(1).filter(anew).map(str::to_owned);
-    let rows: Vec<String> = kept.chain(measured.iter().map(|one| one.row(&version))).collect();
+    let rows: Vec<String> = kept.chain(measured.iter().map(|one| one.row(version))).collect();
     let table = format!("{head}\n{}", rows.join("\n"));
     fs::write(DOCUMENT, splice(&text, "lab", &table)?).with_context(|| format!("writing {DOCUMENT}"))
 }

@@ -26,6 +26,8 @@ const LAB_TAG: &str = "1";
 pub(crate) const CERTIFIED: &str = "IP:10.77.0.1,IP:10.77.0.2,IP:10.77.0.3,IP:10.77.0.4";
 /// The file that says how its gates and workers were built.
 const PROFILE: &str = "profile";
+/// The file that says what they were built from.
+const VERSION: &str = "version";
 
 /// Three nodes and what is on them.
 pub(crate) struct Lab {
@@ -56,10 +58,12 @@ impl Lab {
     pub(crate) fn up(&self, profile: Profile) -> Result<()> {
         ensure!(!self.is_up(), "the lab is up; `cargo xtask lab down` takes it down");
         install::swarm()?;
+        let version = images::version()?;
         let (ours, services) = (images::ours(profile)?, images::of_services()?);
         self.down()?;
         let name = profile.to_possible_value().context("a profile without a name")?;
         fs::write(self.directory.join(PROFILE), name.get_name())?;
+        fs::write(self.directory.join(VERSION), version)?;
         self.begin(&ours, &services).inspect_err(|_| {
             if let Err(error) = self.down() {
                 eprintln!("xtask: the lab was not taken down: {error:#}");
@@ -103,6 +107,11 @@ impl Lab {
     pub(crate) fn profile(&self) -> Result<Profile> {
         let name = fs::read_to_string(self.directory.join(PROFILE)).context("how the lab was built")?;
         Profile::from_str(&name, false).map_err(|error| anyhow!("how the lab was built: {error}"))
+    }
+
+    /// The commit that they were built from, and the day that it is of.
+    pub(crate) fn version(&self) -> Result<String> {
+        fs::read_to_string(self.directory.join(VERSION)).context("what the lab was built from")
     }
 
     /// Gives images to a node.

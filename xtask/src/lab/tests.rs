@@ -184,7 +184,7 @@ fn run_all(lab: &Lab, profile: Profile, chosen: &[&Test]) -> Result<ExitCode> {
                 // What unoptimized binaries do says nothing about those that are shipped, unless it is they that are meant.
                 if profile == Profile::Release || test.needs_failpoints {
                     measured.push(one);
-                    publish(&measured)?;
+                    publish(&measured, &lab.version()?)?;
                 }
             }
             Err(error) => {
