@@ -18,7 +18,7 @@ block() {
     [ -n "$text" ] || { echo "docs/operations.md has no block $1" >&2; exit 1; }
     cd "$LAB"
     # As in a copy of the repository, with secrets of its own.
-    ln -sf "$repository/swarm-update.sh" "$repository/swarm-secret.sh" .
+    ln -sf "$repository/swarm-update.sh" "$repository/swarm-secret.sh" "$repository/swarm-fence.sh" .
     printf '%s\n' "$text" | ${within:-} sh
 }
 

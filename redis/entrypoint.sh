@@ -121,10 +121,10 @@ sentinel)
         found=$(primary 1)
         sed -n "s/^sentinel monitor sessions [^ ]*/sentinel monitor sessions ${found:-redis-1}/; /^sentinel .* sessions /p" /etc/penstock/sentinel.conf >> /data/sentinel.conf
     fi
-    # The primary's name must be known when it starts.
-    until getent hosts "$(awk '$1 == "sentinel" && $2 == "monitor" { print $4 }' /data/sentinel.conf)" > /dev/null; do
-        sleep 1
-    done
+    # The primary's name should be known when it starts, or it sees a failure that is none. If nobody has that name after half a minute, its
+    # machine is not back with the others, as after a power failure, and the sentinels elect another one.
+    watched=$(awk '$1 == "sentinel" && $2 == "monitor" { print $4 }' /data/sentinel.conf) end=$(($(date +%s) + 30))
+    until getent hosts "$watched" > /dev/null || [ "$(date +%s)" -ge "$end" ]; do sleep 1; done
     # Not by its name: the others look for that again and again when it is gone, a second each time, and do little else meanwhile.
     address=$(getent hosts "$(cat /etc/hostname)" | awk '{ print $1; exit }')
     set -- redis-server /data/sentinel.conf --sentinel --sentinel announce-ip "$address"

@@ -80,6 +80,33 @@ pub(super) fn kept(lab: &Lab) -> Result<String> {
     Ok("lines of gate and worker found that were written while Elasticsearch was away".to_owned())
 }
 
+/// Another machine keeps the logs: it has nothing of those before, and takes those to come as docs/logging.md says.
+pub(super) fn moved(lab: &Lab) -> Result<String> {
+    let one = lab.node(1);
+    let (old, _) = lab.container_of(ELASTICSEARCH)?;
+    let label = |node: &Node, change: &[&str]| {
+        one.docker(&[&["node", "update"], change, &[node.name().as_str()]].concat()).map(drop)
+    };
+    let go = |from: &Node, to: &Node| {
+        label(from, &["--label-rm", "penstock.logs"])?;
+        label(to, &["--label-add", "penstock.logs=true"])?;
+        wait_for("Elasticsearch is elsewhere", WHOLE_WITHIN, || {
+            Ok(lab.container_of(ELASTICSEARCH)?.0.number == to.number)
+        })?;
+        lab.block("load-templates", &[])?;
+        lab.settle(WHOLE_WITHIN)
+    };
+    go(&old, &one)?;
+    let found = leave_a_trace(lab).and_then(|trace| {
+        let write = |service| Ok((service, writer(lab, service, &trace)?.1));
+        let writers: Vec<_> = WRITERS.into_iter().map(write).collect::<Result<_>>()?;
+        find(lab, &trace, &writers)
+    });
+    go(&one, &old)?;
+    found?;
+    Ok(format!("to {} and back to {}, lines found on both", one.name(), old.name()))
+}
+
 /// Carries out a command under a trace of its own, which it gives.
 fn leave_a_trace(lab: &Lab) -> Result<String> {
     let edge = lab.node(1).edge();

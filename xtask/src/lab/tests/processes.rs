@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::{Lab, WHOLE_WITHIN};
 use crate::lab::node::{Node, wait_for};
@@ -16,6 +16,28 @@ pub(super) fn worker(lab: &Lab) -> Result<String> {
 
 pub(super) fn gate(lab: &Lab) -> Result<String> {
     kill_one(lab, "gate")
+}
+
+/// All gates but one at the same moment, so that an edge that chooses whom it asks least finds nobody else twice.
+pub(super) fn all_gates_but_one(lab: &Lab) -> Result<String> {
+    let mut gates = Vec::new();
+    for node in lab.nodes() {
+        gates.extend(node.containers("gate")?.into_iter().map(|container| (node.clone(), container)));
+    }
+    ensure!(gates.len() > 2, "there are only {} gates", gates.len());
+    gates.pop();
+    std::thread::scope(|scope| {
+        let kill = |(node, container): &(Node, String)| node.kill_container(container);
+        let killing: Vec<_> = gates.iter().map(|gate| scope.spawn(move || kill(gate))).collect();
+        killing.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| bail!("a thread panicked")))
+    })?;
+    for (node, container) in &gates {
+        wait_for("the killed container is gone", Duration::from_secs(30), || {
+            Ok(!node.containers("gate")?.contains(container))
+        })?;
+    }
+    let whole = lab.settle(WHOLE_WITHIN)?;
+    Ok(format!("{} of {}, all there again after {} s", gates.len(), gates.len() + 1, whole.as_secs()))
 }
 
 /// A gate that stands still, with its kernel answering for it.

@@ -13,6 +13,8 @@ use crate::lab::{
 };
 
 const MOVED_WITHIN: Duration = Duration::from_secs(60);
+/// Sentinels wait half a minute for the machine that had the primary.
+const ELECTED_WITHIN: Duration = Duration::from_secs(90);
 /// Of Redis, besides the one that all started with.
 const OTHER_PASSWORD: &str = "0123456789abcdef";
 /// How long it takes, when a machine is back, until names of others are found on it.
@@ -145,6 +147,39 @@ pub(super) fn all_killed(lab: &Lab) -> Result<String> {
     let whole = lab.settle(WHOLE_WITHIN)?;
     session.insist(Method::GET, &format!("{}/v1/session", two.edge()), &[], &Value::Null)?;
     Ok(format!("all there again after {} s, with the session", whole.as_secs()))
+}
+
+/// The same, and the machine that had the primary is not among those that come back.
+pub(super) fn primary_never_back(lab: &Lab) -> Result<String> {
+    let (left, lost) = ([lab.node(1), lab.node(2)], lab.node(3));
+    let session = Rest::log_in(&left[0].edge(), &lab.secret("admin_password")?)?;
+    let noted = |node: &Node| -> Result<bool> {
+        let service = format!("redis-{}", node.number);
+        let server = node.containers(&service)?.pop().with_context(|| format!("no {service}"))?;
+        Ok(node.docker(&["exec", &server, "cat", "/data/primary"])?.trim() == "redis-3")
+    };
+    for node in &left {
+        wait_for("servers have noted the primary", MOVED_WITHIN, || noted(node))?;
+    }
+    // First the sentinels, so that nobody is left who could elect another one in time.
+    for part in ["sentinel", "redis"] {
+        for node in &left {
+            let service = format!("{part}-{}", node.number);
+            node.containers(&service)?.iter().try_for_each(|container| node.kill_container(container))?;
+        }
+    }
+    let number = lost.number.to_string();
+    lab.script("lab.sh", &["kill", &number])?;
+    let edge = left[0].edge();
+    let known =
+        || Ok(session.ask(Method::GET, &format!("{edge}/v1/session"), &[], &Value::Null)?.0.is_success());
+    let elected = wait_for("the session is known again", ELECTED_WITHIN, known);
+    lab.script("lab.sh", &["start", &number])?;
+    let elected = elected?;
+    lab.settle(WHOLE_WITHIN)?;
+    let (before, after) = ("redis-3", primary(&left[0])?);
+    ensure!(before != after, "{before} is the primary still");
+    Ok(format!("another primary, with the session, after {} s", elected.as_secs()))
 }
 
 /// Has the sentinel on a node promote servers until one of those that are wanted is the primary.

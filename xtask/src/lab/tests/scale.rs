@@ -1,11 +1,17 @@
 //! More of them, and fewer.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::Method;
+use serde_json::json;
 
 use super::{Lab, WHOLE_WITHIN, update};
-use crate::lab::{load::Load, node::Node};
+use crate::lab::{load::Load, node::Node, rest::Rest};
 
 /// Far more than the sixteen reads that four workers take at once, or chance would leave some of those places empty. Few enough for
 /// one worker not to keep anybody waiting beyond the deadline.
@@ -16,6 +22,12 @@ const MEASURED: Duration = Duration::from_secs(30);
 const SLOW_STORE: [&str; 2] = ["FAILPOINTS=slow-reads=return(200)", "PREFETCH=1"];
 /// As in `swarm-stack.yml`.
 const AS_EVER: &str = "PREFETCH=16";
+/// Bytes of a record; the limit is 256 KiB.
+const LARGE: usize = 250_000;
+/// Bytes that all of them write: more than a log of RabbitMQ's queues holds by default (512 MiB) before it begins another one.
+const LARGE_IN_ALL: u64 = 1_200_000_000;
+const LARGE_AT_ONCE: usize = 9;
+const LARGE_RECORDS: u64 = 20;
 const WORKERS_BLOCK: (&str, &str) = ("scale-workers", "WORKERS");
 const GATES_BLOCK: (&str, &str) = ("scale-gates", "GATES");
 
@@ -44,6 +56,52 @@ pub(super) fn four_times(lab: &Lab) -> Result<String> {
     let ratio = four / one;
     ensure!(ratio >= 3.5, "four workers carry out {four:.0} reads/s, one {one:.0}: only {ratio:.2} times");
     Ok(format!("1: {one:.0} reads/s, 4: {four:.0} reads/s, {ratio:.2} times"))
+}
+
+/// Records near the limit, more than the brokers have memory for: none of them stops those who publish.
+pub(super) fn large_records(lab: &Lab) -> Result<String> {
+    let edges: Vec<String> = lab.nodes().iter().map(Node::edge).collect();
+    let password = lab.secret("admin_password")?;
+    let before = alarms(lab)?;
+    let (written, began) = (AtomicU64::new(0), Instant::now());
+    std::thread::scope(|scope| {
+        let writers = (0..LARGE_AT_ONCE).map(|writer| {
+            let (edge, password, written) = (&edges[writer % edges.len()], &password, &written);
+            scope.spawn(move || write_large(edge, password, writer, written))
+        });
+        let writers: Vec<_> = writers.collect();
+        writers.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| bail!("a thread panicked")))
+    })?;
+    let elapsed = began.elapsed().as_secs();
+    let alarms = alarms(lab)? - before;
+    ensure!(alarms == 0, "brokers were out of memory {alarms} times");
+    Ok(format!("{} MB in {elapsed} s", written.into_inner() / 1_000_000))
+}
+
+/// How often the brokers have written that something runs out: that they take nothing more from anybody.
+fn alarms(lab: &Lab) -> Result<usize> {
+    let written = |node: Node| {
+        let path = node.logs().join(format!("rabbit@rabbitmq-{}.log", node.number));
+        let log = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(log.lines().filter(|line| line.contains("alarm set on node")).count())
+    };
+    lab.nodes().into_iter().map(written).sum()
+}
+
+/// Writes records of a client's own, over one another, until all have written enough. Returns an error if one is refused.
+fn write_large(edge: &str, password: &str, writer: usize, written: &AtomicU64) -> Result<()> {
+    let rest = Rest::log_in(edge, password)?;
+    let stamp = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+    let collection = format!("{edge}/v1/collections/large-{stamp}-{writer}");
+    rest.insist(Method::PUT, &collection, &[], &json!({}))?;
+    let document = json!({"filling": "x".repeat(LARGE)});
+    let mut number = 0;
+    while written.fetch_add(LARGE as u64, Ordering::Relaxed) < LARGE_IN_ALL {
+        let record = format!("{collection}/records/{}", number % LARGE_RECORDS);
+        rest.insist(Method::PUT, &record, &[], &document)?;
+        number += 1;
+    }
+    Ok(())
 }
 
 /// Good answers a second.
