@@ -13,4 +13,6 @@ if [ ! -e /var/lib/rabbitmq/has-served ]; then
         sleep 1
     done
 fi
+# Newer packages of Docker leave 1024 open files; for as many as older ones allow, Erlang would make room in its memory.
+ulimit -Sn 65536 2> /dev/null || ulimit -Sn "$(ulimit -Hn)"
 exec rabbitmq-server
