@@ -1,15 +1,20 @@
 #!/bin/sh
 # Keeps pages from everybody but operators: Kibana's, which asks nobody for a password, and RabbitMQ's. By IPv6, nobody gets in.
-# usage: swarm-fence.sh NETWORK   (of the operators; on each machine, whenever its Docker has started)
+# usage: swarm-fence.sh NETWORK   (of the operators, as 192.0.2.0/24; on each machine, whenever its Docker has started)
 set -eu
-# Puts a rule first, unless it is there.
-rule() {
-    program=$1 chain=$2
-    shift 2
-    "$program" -w -C "$chain" "$@" 2> /dev/null || "$program" -w -I "$chain" "$@"
-}
+operators=${1:?which network are operators in, as 192.0.2.0/24?}
+# A chain of its own: what was in there before is gone at the same moment.
+{
+    echo '*filter'
+    echo ':PENSTOCK - [0:0]'
+    for port in 5601 15672; do
+        # Docker has given it another port by then.
+        echo "-A PENSTOCK -p tcp -m conntrack --ctstate NEW --ctorigdstport $port ! -s $operators -j DROP"
+    done
+    echo COMMIT
+} | iptables-restore --wait --noflush
+iptables --wait -C DOCKER-USER -j PENSTOCK 2> /dev/null || iptables --wait -I DOCKER-USER -j PENSTOCK
+[ -e /proc/net/if_inet6 ] || exit 0
 for port in 5601 15672; do
-    # Docker has given it another port by then.
-    rule iptables DOCKER-USER -p tcp -m conntrack --ctstate NEW --ctorigdstport $port ! -s "$1" -j DROP
-    [ ! -e /proc/net/if_inet6 ] || rule ip6tables INPUT -p tcp --dport $port -j DROP
+    ip6tables --wait -C INPUT -p tcp --dport $port -j DROP 2> /dev/null || ip6tables --wait -I INPUT -p tcp --dport $port -j DROP
 done

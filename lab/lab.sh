@@ -98,6 +98,8 @@ mend) ip link set "lab$2" up ;;
 pid) first "$2" ;;
 unfence)
     ip netns exec "lab$2" iptables -F DOCKER-USER
+    ip netns exec "lab$2" iptables -F PENSTOCK
+    ip netns exec "lab$2" iptables -X PENSTOCK
     ip netns exec "lab$2" ip6tables -F INPUT
     ;;
 *) sed -n '2,8s/^# //p' "$0" >&2; exit 2 ;;

@@ -15,11 +15,14 @@ primary() {
 }
 
 # Notes what most say, for when all start at once and none answers yet, or one that has been away: another server's data may be
-# older.
-note_primary() {
+# older. And when this server had what the primary has, for when that one does not come back.
+note() {
+    is_equal=
     while sleep 5; do
         found=$(primary 2)
         if [ -n "$found" ] && echo "$found" > /data/primary.new; then mv /data/primary.new /data/primary || true; fi
+        own info replication | grep -qxE 'role:master|master_link_status:up' && touch /data/in-step || continue
+        [ -n "$is_equal" ] || [ "$(own config set replica-priority 100)" != OK ] || is_equal=yes
     done
 }
 
@@ -99,8 +102,11 @@ server)
     [ -n "$found" ] || found=$(cat /data/primary 2> /dev/null || true)
     [ -n "$found" ] || found=$(primary 1)
     primary=${found:-redis-1}
-    note_primary &
-    set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name"
+    note &
+    # Until it has followed a primary again, its data are the older, the longer ago it last did: whoever did last is elected first. (Redis itself
+    # does not know after a start.) In tens of seconds, the lowest number first.
+    followed=$(stat -c %Y /data/in-step 2> /dev/null || echo 0)
+    set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name" --replica-priority $((2147483647 - followed / 10))
     [ "$primary" = "$name" ] || set -- "$@" --replicaof "$primary" 6379
     sh /etc/penstock/keep-log.sh "$log" "$@" &
     server=$!

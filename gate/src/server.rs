@@ -12,6 +12,7 @@ use axum::{Router, middleware};
 use axum_server::{Handle, Server, accept::NoDelayAcceptor};
 use door::{Door, Peer};
 use process::Stopper;
+use socket2::SockRef;
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -21,6 +22,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// How long whoever came in last has to say what they want.
 const LAST_REQUESTS: Duration = Duration::from_millis(100);
+/// Connections that nobody has taken yet, as far as the kernel lets (`net.core.somaxconn`). The standard library's 128 are fewer than an edge may open at once, and who is
+/// dropped tries again after a second.
+const BACKLOG: i32 = 4096;
 /// Requests of one HTTP/2 connection at once.
 const MAX_STREAMS: u32 = 256;
 /// The most bytes that are read of a connection before anybody asks for them, and so the longest head of a request: for each of
@@ -32,7 +36,9 @@ const MAX_BUFFER: usize = 32 << 10;
 /// # Errors
 /// When the address cannot be listened at.
 pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).with_context(|| format!("cannot listen at {address}"))
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen at {address}"))?;
+    SockRef::from(&listener).listen(BACKLOG).with_context(|| format!("cannot listen at {address}"))?;
+    Ok(listener)
 }
 
 /// Serves the API until told to stop; then stays ready to answer for [`Settings::shutdown_linger`], finishes what is
@@ -94,4 +100,25 @@ fn router(gate: Arc<Gate>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&gate), observe::admit))
         .layer(middleware::from_fn_with_state(Arc::clone(&gate), observe::observe))
         .with_state(gate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    /// More than the standard library lets wait; few enough for the files that a process may open.
+    const AT_ONCE: usize = 300;
+
+    #[test]
+    fn connections_wait_to_be_taken() {
+        let listener = listen(([127, 0, 0, 1], 0).into()).expect("there is a free port");
+        let address = listener.local_addr().expect("it listens");
+        let connect = |number| {
+            TcpStream::connect_timeout(&address, Duration::from_millis(900))
+                .unwrap_or_else(|error| panic!("connection {number}: {error}"))
+        };
+        let waiting: Vec<TcpStream> = (0..AT_ONCE).map(connect).collect();
+        assert_eq!(waiting.len(), AT_ONCE);
+    }
 }

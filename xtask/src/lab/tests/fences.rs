@@ -67,6 +67,9 @@ fn fence_pages(lab: &Lab, node: &Node) -> Result<()> {
     ensure!(answers(&page)?, "{page} is not reached by an operator");
     lab.block_within(node, "fence-pages", &[])?;
     ensure!(!answers(&page)?, "{page} is reached by anybody");
+    // Another network takes the place of the one before.
+    lab.block_within(node, "fence-pages", &[("OPERATORS", "10.77.0.254/32")])?;
+    ensure!(answers(&page)?, "{page} is not reached by an operator any more");
     Ok(())
 }
 

@@ -21,6 +21,8 @@ const PIPELINE: &str = include_str!("../../../../logstash/pipeline/penstock.conf
 /// What the paths begin with that Logstash reads.
 const LOGS: &str = "${LOG_DIR:/var/log/penstock}/";
 const ELASTICSEARCH: &str = "elasticsearch";
+/// What says how lines are kept, and for how long.
+const TEMPLATE: &str = "http://127.0.0.1:9200/_index_template/penstock-logs";
 const WRITERS: [&str; 2] = ["gate", "storage-worker"];
 const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 /// Elasticsearch shows what it has taken after five seconds; and whoever brings it may be waiting to ask again.
@@ -80,7 +82,7 @@ pub(super) fn kept(lab: &Lab) -> Result<String> {
     Ok("lines of gate and worker found that were written while Elasticsearch was away".to_owned())
 }
 
-/// Another machine keeps the logs: it has nothing of those before, and takes those to come as docs/logging.md says.
+/// Another machine keeps the logs: it has nothing of those before, and takes those to come.
 pub(super) fn moved(lab: &Lab) -> Result<String> {
     let one = lab.node(1);
     let (old, _) = lab.container_of(ELASTICSEARCH)?;
@@ -94,16 +96,21 @@ pub(super) fn moved(lab: &Lab) -> Result<String> {
             Ok(lab.container_of(ELASTICSEARCH)?.0.number == to.number)
         })?;
         lab.block("load-templates", &[])?;
+        let elasticsearch = to.containers(ELASTICSEARCH)?.pop().context("Elasticsearch is gone again")?;
+        let look = ["exec", elasticsearch.as_str(), "curl", "-sf", TEMPLATE];
+        wait_for("Elasticsearch has the template", FOUND_WITHIN, || to.docker(&look).map(|_| true))?;
         lab.settle(WHOLE_WITHIN)
     };
-    go(&old, &one)?;
-    let found = leave_a_trace(lab).and_then(|trace| {
+    ensure!(old.number != one.number, "node 1 has them already: label another one");
+    let found = || {
+        let trace = leave_a_trace(lab)?;
         let write = |service| Ok((service, writer(lab, service, &trace)?.1));
         let writers: Vec<_> = WRITERS.into_iter().map(write).collect::<Result<_>>()?;
         find(lab, &trace, &writers)
-    });
-    go(&one, &old)?;
-    found?;
+    };
+    let there = go(&old, &one).and_then(|_| found());
+    let back = go(&one, &old).and_then(|_| found());
+    there.and(back)?;
     Ok(format!("to {} and back to {}, lines found on both", one.name(), old.name()))
 }
 

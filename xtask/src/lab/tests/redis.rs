@@ -15,6 +15,10 @@ use crate::lab::{
 const MOVED_WITHIN: Duration = Duration::from_secs(60);
 /// Sentinels wait half a minute for the machine that had the primary.
 const ELECTED_WITHIN: Duration = Duration::from_secs(90);
+/// Some seconds less than they do.
+const NAME_AWAITED: Duration = Duration::from_secs(20);
+/// Servers note every five seconds that they have what the primary has; it is told in tens of seconds who has it last.
+const BEHIND: Duration = Duration::from_secs(25);
 /// Of Redis, besides the one that all started with.
 const OTHER_PASSWORD: &str = "0123456789abcdef";
 /// How long it takes, when a machine is back, until names of others are found on it.
@@ -59,6 +63,17 @@ pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
     ensure!(before != after, "{before} is the primary still");
     let stops = stops.as_secs_f64();
     Ok(format!("from {before}, which stops after {stops:.1} s, to {after}"))
+}
+
+/// The primary at once, with its machine and everything else on it well: no gate knows anybody whom it has not just asked for.
+pub(super) fn primary_killed(lab: &Lab) -> Result<String> {
+    let one = lab.node(1);
+    let before = primary(&one)?;
+    let (node, container) = lab.container_of(&before)?;
+    node.kill_container(&container)?;
+    let elected = wait_for("another primary", MOVED_WITHIN, || Ok(primary(&one)? != before))?;
+    lab.settle(WHOLE_WITHIN)?;
+    Ok(format!("another one after {:.1} s", elected.as_secs_f64()))
 }
 
 /// A sentinel notes an election, and cannot find the name of the new primary, as when its machine has just come back.
@@ -152,15 +167,22 @@ pub(super) fn all_killed(lab: &Lab) -> Result<String> {
 /// The same, and the machine that had the primary is not among those that come back.
 pub(super) fn primary_never_back(lab: &Lab) -> Result<String> {
     let (left, lost) = ([lab.node(1), lab.node(2)], lab.node(3));
-    let session = Rest::log_in(&left[0].edge(), &lab.secret("admin_password")?)?;
-    let noted = |node: &Node| -> Result<bool> {
+    let within = |node: &Node, command: &str| {
         let service = format!("redis-{}", node.number);
         let server = node.containers(&service)?.pop().with_context(|| format!("no {service}"))?;
-        Ok(node.docker(&["exec", &server, "cat", "/data/primary"])?.trim() == "redis-3")
+        node.docker(&["exec", &server, "sh", "-c", command])
     };
     for node in &left {
-        wait_for("servers have noted the primary", MOVED_WITHIN, || noted(node))?;
+        let noted = || Ok(within(node, "cat /data/primary")?.trim() == "redis-3");
+        wait_for("servers have noted the primary", MOVED_WITHIN, noted)?;
     }
+    // The first server lacks what comes from here on, and must not be the one that is elected.
+    within(&left[0], "kill -STOP $(pidof redis-server)")?;
+    let in_step =
+        |node: &Node| Ok::<u64, anyhow::Error>(within(node, "stat -c %Y /data/in-step")?.trim().parse()?);
+    let is_behind = || Ok(in_step(&left[1])? > in_step(&left[0])? + BEHIND.as_secs());
+    wait_for("redis-1 is known to be behind", MOVED_WITHIN, is_behind)?;
+    let session = Rest::log_in(&left[0].edge(), &lab.secret("admin_password")?)?;
     // First the sentinels, so that nobody is left who could elect another one in time.
     for part in ["sentinel", "redis"] {
         for node in &left {
@@ -179,6 +201,10 @@ pub(super) fn primary_never_back(lab: &Lab) -> Result<String> {
     lab.settle(WHOLE_WITHIN)?;
     let (before, after) = ("redis-3", primary(&left[0])?);
     ensure!(before != after, "{before} is the primary still");
+    ensure!(
+        elected > NAME_AWAITED,
+        "it was found before sentinels could give up waiting: the machine was there still"
+    );
     Ok(format!("another primary, with the session, after {} s", elected.as_secs()))
 }
 
