@@ -24,7 +24,7 @@ block() {
 
 case $1 in
 block) export DOCKER_HOST=unix://$LAB/node${3:-1}/docker.sock; block "$2" ;;
-machine) within="nsenter --mount --net --target $("$here/lab.sh" pid "$3")"; block "$2" ;;
+machine) within="nsenter --mount --net --wd=$LAB --target $("$here/lab.sh" pid "$3")"; block "$2" ;;
 wait)
     for _ in $(seq "${2:-600}"); do
         missing=$(docker service ls --format '{{.Name}} {{.Replicas}}' |

@@ -88,7 +88,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 50] = [
+const TESTS: [Test; 51] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -113,7 +113,8 @@ const TESTS: [Test; 50] = [
     // Reads go to another one; changes that it has wait for it.
     short(paused("gate-frozen", 5, 25, processes::gate_frozen)),
     short(unnoticed("primary-stopped", redis::primary_stopped)),
-    short(unnoticed("primary-killed", redis::primary_killed)),
+    unnoticed("primary-killed", redis::primary_killed),
+    short(unnoticed("primary-frozen", redis::primary_frozen)),
     short(unnoticed("sentinel-misled", redis::sentinel_misled)),
     short(paused("containers-removed", 5, 5, logs::outlive)),
     unnoticed("elasticsearch-away", logs::kept),

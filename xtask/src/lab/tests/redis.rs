@@ -76,6 +76,23 @@ pub(super) fn primary_killed(lab: &Lab) -> Result<String> {
     Ok(format!("another one after {:.1} s", elected.as_secs_f64()))
 }
 
+/// The primary stands still, with its kernel answering for it, until another one is elected: no gate finds out by itself.
+pub(super) fn primary_frozen(lab: &Lab) -> Result<String> {
+    let one = lab.node(1);
+    let before = primary(&one)?;
+    let (node, container) = lab.container_of(&before)?;
+    let send = |signal: &str| {
+        let command = format!("kill -{signal} $(pidof redis-server)");
+        node.docker(&["exec", &container, "sh", "-c", &command])
+    };
+    send("STOP")?;
+    let elected = wait_for("another primary", MOVED_WITHIN, || Ok(primary(&one)? != before));
+    send("CONT")?;
+    let elected = elected?;
+    lab.settle(WHOLE_WITHIN)?;
+    Ok(format!("another one after {:.1} s", elected.as_secs_f64()))
+}
+
 /// A sentinel notes an election, and cannot find the name of the new primary, as when its machine has just come back.
 pub(super) fn sentinel_misled(lab: &Lab) -> Result<String> {
     let three = lab.node(3);
