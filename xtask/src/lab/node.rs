@@ -57,6 +57,11 @@ impl Node {
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
+    /// Kills the containers of a service on this node.
+    pub(crate) fn kill_service(&self, service: &str) -> Result<()> {
+        self.containers(service)?.iter().try_for_each(|container| self.kill_container(container))
+    }
+
     /// Kills a container's process, as the kernel would for want of memory.
     pub(crate) fn kill_container(&self, container: &str) -> Result<()> {
         self.docker(&["kill", "--signal", "KILL", container]).map(drop)

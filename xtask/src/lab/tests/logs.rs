@@ -69,11 +69,7 @@ pub(super) fn kept(lab: &Lab) -> Result<String> {
     let service = format!("penstock_{ELASTICSEARCH}");
     let scale = |replicas: u8| lab.node(1).docker(&["service", "scale", &format!("{service}={replicas}")]);
     scale(0)?;
-    let written = leave_a_trace(lab).and_then(|trace| {
-        let write = |service| Ok((service, writer(lab, service, &trace)?.1));
-        let writers: Vec<_> = WRITERS.into_iter().map(write).collect::<Result<_>>()?;
-        Ok((trace, writers))
-    });
+    let written = trace_with_writers(lab);
     let away = lab.container_of(ELASTICSEARCH).is_err();
     scale(1)?;
     ensure!(away, "Elasticsearch was there all the time");
@@ -103,15 +99,21 @@ pub(super) fn moved(lab: &Lab) -> Result<String> {
     };
     ensure!(old.number != one.number, "node 1 has them already: label another one");
     let found = || {
-        let trace = leave_a_trace(lab)?;
-        let write = |service| Ok((service, writer(lab, service, &trace)?.1));
-        let writers: Vec<_> = WRITERS.into_iter().map(write).collect::<Result<_>>()?;
+        let (trace, writers) = trace_with_writers(lab)?;
         find(lab, &trace, &writers)
     };
     let there = go(&old, &one).and_then(|_| found());
     let back = go(&one, &old).and_then(|_| found());
     there.and(back)?;
     Ok(format!("to {} and back to {}, lines found on both", one.name(), old.name()))
+}
+
+/// Leaves a trace, and waits until gate and worker have written it: the trace, and each service with its host.
+fn trace_with_writers(lab: &Lab) -> Result<(String, Vec<(&'static str, String)>)> {
+    let trace = leave_a_trace(lab)?;
+    let write = |service| Ok((service, writer(lab, service, &trace)?.1));
+    let writers = WRITERS.into_iter().map(write).collect::<Result<_>>()?;
+    Ok((trace, writers))
 }
 
 /// Carries out a command under a trace of its own, which it gives.

@@ -69,8 +69,7 @@ pub(super) fn primary_stopped(lab: &Lab) -> Result<String> {
 pub(super) fn primary_killed(lab: &Lab) -> Result<String> {
     let one = lab.node(1);
     let before = primary(&one)?;
-    let (node, container) = lab.container_of(&before)?;
-    node.kill_container(&container)?;
+    lab.container_of(&before)?.0.kill_service(&before)?;
     let elected = wait_for("another primary", MOVED_WITHIN, || Ok(primary(&one)? != before))?;
     lab.settle(WHOLE_WITHIN)?;
     Ok(format!("another one after {:.1} s", elected.as_secs_f64()))
@@ -80,15 +79,15 @@ pub(super) fn primary_killed(lab: &Lab) -> Result<String> {
 pub(super) fn primary_frozen(lab: &Lab) -> Result<String> {
     let one = lab.node(1);
     let before = primary(&one)?;
-    let (node, container) = lab.container_of(&before)?;
-    let send = |signal: &str| {
-        let command = format!("kill -{signal} $(pidof redis-server)");
-        node.docker(&["exec", &container, "sh", "-c", &command])
-    };
+    let (node, _) = lab.container_of(&before)?;
+    let send = |signal: &str| in_server(&node, &format!("kill -{signal} $(pidof redis-server)"));
     send("STOP")?;
     let elected = wait_for("another primary", MOVED_WITHIN, || Ok(primary(&one)? != before));
     send("CONT")?;
     let elected = elected?;
+    // Until then it may be elected, with what it had when it stood still.
+    let link = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli info replication | grep master_link_status:up";
+    wait_for("it follows the other one", MOVED_WITHIN, || in_server(&node, link).map(|_| true))?;
     lab.settle(WHOLE_WITHIN)?;
     Ok(format!("another one after {:.1} s", elected.as_secs_f64()))
 }
@@ -158,12 +157,9 @@ pub(super) fn all_killed(lab: &Lab) -> Result<String> {
         .into_iter()
         .flat_map(|node| ["redis", "sentinel"].map(|part| (node.clone(), format!("{part}-{}", node.number))))
         .collect();
-    let noted = |node: &Node, service: &str| -> Result<bool> {
-        let server = node.containers(service)?.pop().with_context(|| format!("no {service}"))?;
-        Ok(!node.docker(&["exec", &server, "cat", "/data/primary"])?.contains("redis-1"))
-    };
-    for (node, service) in redis.iter().filter(|(_, service)| service.starts_with("redis-")) {
-        wait_for(&format!("{service} knows it"), MOVED_WITHIN, || noted(node, service))?;
+    for node in lab.nodes() {
+        let noted = || Ok(!in_server(&node, "cat /data/primary")?.contains("redis-1"));
+        wait_for(&format!("the server on node {} knows it", node.number), MOVED_WITHIN, noted)?;
     }
     let session = Rest::log_in(&two.edge(), &lab.secret("admin_password")?)?;
     // The first server lacks what came since: as if it had been away.
@@ -173,9 +169,7 @@ pub(super) fn all_killed(lab: &Lab) -> Result<String> {
         redis-cli -e $what || exit 1
     done";
     one.docker(&["exec", "--env", &password, &server, "sh", "-c", dropped])?;
-    for (node, service) in &redis {
-        node.containers(service)?.iter().try_for_each(|container| node.kill_container(container))?;
-    }
+    redis.iter().try_for_each(|(node, service)| node.kill_service(service))?;
     let whole = lab.settle(WHOLE_WITHIN)?;
     session.insist(Method::GET, &format!("{}/v1/session", two.edge()), &[], &Value::Null)?;
     Ok(format!("all there again after {} s, with the session", whole.as_secs()))
@@ -184,27 +178,21 @@ pub(super) fn all_killed(lab: &Lab) -> Result<String> {
 /// The same, and the machine that had the primary is not among those that come back.
 pub(super) fn primary_never_back(lab: &Lab) -> Result<String> {
     let (left, lost) = ([lab.node(1), lab.node(2)], lab.node(3));
-    let within = |node: &Node, command: &str| {
-        let service = format!("redis-{}", node.number);
-        let server = node.containers(&service)?.pop().with_context(|| format!("no {service}"))?;
-        node.docker(&["exec", &server, "sh", "-c", command])
-    };
     for node in &left {
-        let noted = || Ok(within(node, "cat /data/primary")?.trim() == "redis-3");
+        let noted = || Ok(in_server(node, "cat /data/primary")?.trim() == "redis-3");
         wait_for("servers have noted the primary", MOVED_WITHIN, noted)?;
     }
     // The first server lacks what comes from here on, and must not be the one that is elected.
-    within(&left[0], "kill -STOP $(pidof redis-server)")?;
+    in_server(&left[0], "kill -STOP $(pidof redis-server)")?;
     let in_step =
-        |node: &Node| Ok::<u64, anyhow::Error>(within(node, "stat -c %Y /data/in-step")?.trim().parse()?);
+        |node: &Node| Ok::<u64, anyhow::Error>(in_server(node, "stat -c %Y /data/in-step")?.trim().parse()?);
     let is_behind = || Ok(in_step(&left[1])? > in_step(&left[0])? + BEHIND.as_secs());
     wait_for("redis-1 is known to be behind", MOVED_WITHIN, is_behind)?;
     let session = Rest::log_in(&left[0].edge(), &lab.secret("admin_password")?)?;
     // First the sentinels, so that nobody is left who could elect another one in time.
     for part in ["sentinel", "redis"] {
         for node in &left {
-            let service = format!("{part}-{}", node.number);
-            node.containers(&service)?.iter().try_for_each(|container| node.kill_container(container))?;
+            node.kill_service(&format!("{part}-{}", node.number))?;
         }
     }
     let number = lost.number.to_string();
@@ -223,6 +211,13 @@ pub(super) fn primary_never_back(lab: &Lab) -> Result<String> {
         "it was found before sentinels could give up waiting: the machine was there still"
     );
     Ok(format!("another primary, with the session, after {} s", elected.as_secs()))
+}
+
+/// What a command prints in the container of the server on a node.
+fn in_server(node: &Node, command: &str) -> Result<String> {
+    let service = format!("redis-{}", node.number);
+    let server = node.containers(&service)?.pop().with_context(|| format!("no {service}"))?;
+    node.docker(&["exec", &server, "sh", "-c", command])
 }
 
 /// Has the sentinel on a node promote servers until one of those that are wanted is the primary.
