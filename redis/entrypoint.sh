@@ -15,16 +15,33 @@ primary() {
 }
 
 # Notes what most say, for when all start at once and none answers yet, or one that has been away: another server's data may be
-# older. And when this server had what the primary has, for when that one does not come back.
+# older. And when this server had what the primary has: by that it is elected, unless it has it now.
 note() {
-    is_equal=
+    away=0 preferred=
     while sleep 5; do
         found=$(primary 2)
         if [ -n "$found" ] && echo "$found" > /data/primary.new; then mv /data/primary.new /data/primary || true; fi
-        own info replication | grep -qxE 'role:master|master_link_status:up' && touch /data/in-step || continue
-        [ -n "$is_equal" ] || [ "$(own config set replica-priority 100)" != OK ] || is_equal=yes
+        case $(own info replication | awk -F: '/^role:|^master_host:|^master_link_status:/ { print $2 }' | tr '\n' ' ') in
+        "master ") if [ "$found" = "$name" ]; then away=0; else away=2; fi ;;
+        slave\ ${found:-*}\ up\ ) away=0 ;;
+        *) away=$((away + 1)) ;;
+        esac
+        if [ $away -eq 0 ]; then
+            touch /data/in-step || true
+            prefer 100
+        elif [ $away -ge 2 ]; then
+            prefer "$(by_age)"
+        fi
     done
 }
+
+# Gives the server a priority, once: an operator may give it another one.
+prefer() { [ "$preferred" = "$1" ] || [ "$(own config set replica-priority "$1")" != OK ] || preferred=$1; }
+
+# The longer ago a server had what the primary has, the older are its data, and whoever had it last is to be elected first. Redis itself does
+# not know that after a start; and of one that stood still while another primary was elected, it compares positions in histories that are not the
+# same. In tens of seconds, the lowest number first.
+by_age() { echo $((2147483647 - $(stat -c %Y /data/in-step 2> /dev/null || echo 0) / 10)); }
 
 # A sentinel that notes an election and cannot find the new primary's name (when its machine is back, Docker's DNS lacks those on other machines
 # for some seconds) keeps the old one for good, and makes the new one its replica after eight seconds. When both others
@@ -103,10 +120,7 @@ server)
     [ -n "$found" ] || found=$(primary 1)
     primary=${found:-redis-1}
     note &
-    # Until it has followed a primary again, its data are the older, the longer ago it last did: whoever did last is elected first. (Redis itself
-    # does not know after a start.) In tens of seconds, the lowest number first.
-    followed=$(stat -c %Y /data/in-step 2> /dev/null || echo 0)
-    set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name" --replica-priority $((2147483647 - followed / 10))
+    set -- redis-server /etc/penstock/redis.conf --replica-announce-ip "$name" --replica-priority "$(by_age)"
     [ "$primary" = "$name" ] || set -- "$@" --replicaof "$primary" 6379
     sh /etc/penstock/keep-log.sh "$log" "$@" &
     server=$!

@@ -55,7 +55,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// a moment, or when nobody listens for long.
     fn revocations(&self) -> broadcast::Receiver<SessionId>;
 
-    /// Whether sessions can be looked up just now.
+    /// Whether sessions can be looked up just now; known within 0.6 s.
     async fn check(&self) -> Result<(), SessionsError>;
 }
 

@@ -88,7 +88,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 51] = [
+const TESTS: [Test; 52] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -115,6 +115,7 @@ const TESTS: [Test; 51] = [
     short(unnoticed("primary-stopped", redis::primary_stopped)),
     unnoticed("primary-killed", redis::primary_killed),
     short(unnoticed("primary-frozen", redis::primary_frozen)),
+    unnoticed("primaries-lost", redis::primaries_lost),
     short(unnoticed("sentinel-misled", redis::sentinel_misled)),
     short(paused("containers-removed", 5, 5, logs::outlive)),
     unnoticed("elasticsearch-away", logs::kept),

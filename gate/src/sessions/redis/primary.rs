@@ -21,6 +21,9 @@ use tokio::{
 const LIMIT: Duration = Duration::from_millis(900);
 /// But after the first that failed, all have so long: meanwhile another server becomes primary.
 const FAILOVER: Duration = Duration::from_secs(5);
+/// For telling whether scripts can be run: longer than an answer may take, so that a connection without one is given up; and well within
+/// what edges wait for it (0.9 s, `edge/haproxy.cfg`), who would take this gate for one that is gone.
+const CHECK: Duration = Duration::from_millis(600);
 /// For finding a primary: the sentinels, one server, perhaps another.
 const SEARCH: Duration = PATIENCE.saturating_mul(6);
 /// Between two searches.
@@ -127,8 +130,7 @@ impl Primary {
         if is_brief(*self.health()) {
             return Ok(());
         }
-        // Longer than an answer may take, so that a connection without one is given up.
-        match timeout(PATIENCE * 2, self.attempt(script, &mut 0)).await {
+        match timeout(CHECK, self.attempt(script, &mut 0)).await {
             Ok(Ok(())) => {
                 *self.health() = Health::Well(Instant::now());
                 Ok(())

@@ -77,6 +77,33 @@ pub(super) fn primary_killed(lab: &Lab) -> Result<String> {
 
 /// The primary stands still, with its kernel answering for it, until another one is elected: no gate finds out by itself.
 pub(super) fn primary_frozen(lab: &Lab) -> Result<String> {
+    let (node, elected) = freeze_primary(lab)?;
+    // Until then it is behind.
+    wait_for("it follows the other one", MOVED_WITHIN, || replicates(&node, "master_link_status:up"))?;
+    lab.settle(WHOLE_WITHIN)?;
+    Ok(format!("another one after {:.1} s", elected.as_secs_f64()))
+}
+
+/// The same, and the other one is killed before the first has caught up. A session that the first lacks lives on.
+pub(super) fn primaries_lost(lab: &Lab) -> Result<String> {
+    let (one, edge) = (lab.node(1), lab.node(1).edge());
+    let (behind, _) = freeze_primary(lab)?;
+    let session = Rest::log_in(&edge, &lab.secret("admin_password")?)?;
+    // It is told to follow the other one, and cannot.
+    ask_server(&behind, "config set masterauth wrong")?;
+    let second = primary(&one)?;
+    let lost = wait_for("it is told to follow", MOVED_WITHIN, || replicates(&behind, "role:slave"))
+        .and_then(|_| lab.container_of(&second)?.0.kill_service(&second))
+        .and_then(|()| wait_for("another primary", MOVED_WITHIN, || Ok(primary(&one)? != second)));
+    ask_server(&behind, "config set masterauth $REDISCLI_AUTH")?;
+    let elected = lost?;
+    lab.settle(WHOLE_WITHIN)?;
+    session.insist(Method::GET, &format!("{edge}/v1/session"), &[], &Value::Null)?;
+    Ok(format!("a third one, with the session, after {:.1} s", elected.as_secs_f64()))
+}
+
+/// Lets the primary stand still until another one is elected. Returns the node that it is on, and after how long that was.
+fn freeze_primary(lab: &Lab) -> Result<(Node, Duration)> {
     let one = lab.node(1);
     let before = primary(&one)?;
     let (node, _) = lab.container_of(&before)?;
@@ -84,12 +111,7 @@ pub(super) fn primary_frozen(lab: &Lab) -> Result<String> {
     send("STOP")?;
     let elected = wait_for("another primary", MOVED_WITHIN, || Ok(primary(&one)? != before));
     send("CONT")?;
-    let elected = elected?;
-    // Until then it may be elected, with what it had when it stood still.
-    let link = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli info replication | grep master_link_status:up";
-    wait_for("it follows the other one", MOVED_WITHIN, || in_server(&node, link).map(|_| true))?;
-    lab.settle(WHOLE_WITHIN)?;
-    Ok(format!("another one after {:.1} s", elected.as_secs_f64()))
+    Ok((node, elected?))
 }
 
 /// A sentinel notes an election, and cannot find the name of the new primary, as when its machine has just come back.
@@ -218,6 +240,17 @@ fn in_server(node: &Node, command: &str) -> Result<String> {
     let service = format!("redis-{}", node.number);
     let server = node.containers(&service)?.pop().with_context(|| format!("no {service}"))?;
     node.docker(&["exec", &server, "sh", "-c", command])
+}
+
+/// What the server on a node says to a command of Redis.
+fn ask_server(node: &Node, command: &str) -> Result<String> {
+    let login = "export REDISCLI_AUTH=$(cat /run/secrets/redis_password)";
+    in_server(node, &format!("{login}; redis-cli -e {command}"))
+}
+
+/// Whether the server on a node says this of its replication.
+fn replicates(node: &Node, what: &str) -> Result<bool> {
+    Ok(ask_server(node, "info replication")?.lines().any(|line| line == what))
 }
 
 /// Has the sentinel on a node promote servers until one of those that are wanted is the primary.
