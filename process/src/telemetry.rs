@@ -25,7 +25,8 @@ use tracing_subscriber::{
 /// What is logged unless `RUST_LOG` says otherwise. Drivers and the embedded store tell every step at `info`, and lapin
 /// shows what is in a message that came back.
 const USUAL: &str = "info,fjall=warn,lsm_tree=warn,scylla=warn,lapin=warn,lapin::returned_messages=off";
-/// Lines that wait for the disk. More are left out: a slow disk must not hold up the service, nor fill its memory.
+/// Lines that wait for whoever reads the stream, and as many for the disk. More are left out: neither must hold up the service, nor fill its
+/// memory.
 const WAITING: usize = 8192;
 
 /// The files that log lines go to.
@@ -64,9 +65,9 @@ pub struct Logging {
     pub options: LogOptions,
 }
 
-/// Keeps what was logged on its way to the files. Clones are one.
+/// Keeps what was logged on its way to the stream and the files. Clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Logs(Arc<Mutex<Option<WorkerGuard>>>);
+pub struct Logs(Arc<Mutex<Vec<WorkerGuard>>>);
 
 impl Logging {
     /// Begins to log. `RUST_LOG` chooses what.
@@ -74,13 +75,18 @@ impl Logging {
     /// # Errors
     /// When `LOG_DIR` cannot be used. That it is full is no reason.
     pub fn begin(self) -> Result<Logs, ConfigError> {
-        let (files, guard) = match &self.options.log_dir {
-            None => (None, None),
+        let mut guards = Vec::new();
+        let mut apart = |name: &str, to: Box<dyn io::Write + Send>| {
+            let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING).lossy(true);
+            let (writer, guard) = builder.thread_name(name).finish(to);
+            guards.push(guard);
+            writer
+        };
+        let files = match &self.options.log_dir {
+            None => None,
             Some(directory) => {
                 let files = LogFiles::open(self.service, directory, &self.options)?;
-                let builder = NonBlockingBuilder::default().buffered_lines_limit(WAITING).lossy(true);
-                let (files, guard) = builder.thread_name("log-files").finish(files);
-                (Some(files), Some(guard))
+                Some(apart("log-files", Box::new(files)))
             }
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
@@ -88,19 +94,21 @@ impl Logging {
         let layers = match (self.stream.is_terminal(), files) {
             (true, None) => vec![for_people(self.stream.writer())],
             (true, Some(files)) => vec![for_people(self.stream.writer()), for_machines(ecs, files)],
-            (false, None) => vec![for_machines(ecs, self.stream.writer())],
-            (false, Some(files)) => vec![for_machines(ecs, self.stream.writer().and(files))],
+            (false, None) => vec![for_machines(ecs, apart("log-stream", self.stream.raw()))],
+            (false, Some(files)) => {
+                vec![for_machines(ecs, apart("log-stream", self.stream.raw()).and(files))]
+            }
         };
         // An error means that a test has already begun to log in this process.
         let _ = tracing_subscriber::registry().with(layers).with(filter).try_init();
-        Ok(Logs(Arc::new(Mutex::new(guard))))
+        Ok(Logs(Arc::new(Mutex::new(guards))))
     }
 }
 
 impl Logs {
-    /// Waits, at most about a second, until what was logged is in the files. Nothing gets there afterwards.
+    /// Waits, at most about a second for each, until what was logged is in the stream and in the files. Nothing gets there afterwards.
     pub fn finish(&self) {
-        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -109,6 +117,13 @@ impl Stream {
         match self {
             Self::Stdout => io::stdout().is_terminal(),
             Self::Stderr => io::stderr().is_terminal(),
+        }
+    }
+
+    fn raw(self) -> Box<dyn io::Write + Send> {
+        match self {
+            Self::Stdout => Box::new(io::stdout()),
+            Self::Stderr => Box::new(io::stderr()),
         }
     }
 

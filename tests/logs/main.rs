@@ -1,6 +1,6 @@
 //! Logs, from the line that a process writes to the dashboard that shows it, on a real Elasticsearch.
 //!
-//! - `secrets`, `full`: what stands in no line, and what a full disk does to a service.
+//! - `secrets`, `full`, `unread`: what stands in no line, and what a full disk, or a stream that nobody reads, does to a service.
 //! - `sources`: the lines of gates, storage workers, RabbitMQ, Cassandra and Redis, as they really come.
 //! - `template`, `shipped`: they are taken in, kept, and found again; every panel of the dashboard shows something.
 //! - `pipeline`, `names`: what cannot be run here, held to Logstash's grammar and to the one list of fields.
@@ -21,3 +21,4 @@ mod secrets;
 mod shipped;
 mod sources;
 mod template;
+mod unread;

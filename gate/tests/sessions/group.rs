@@ -6,8 +6,11 @@ use gate::{
     sessions::{SessionsError, Token},
 };
 use messages::Timestamp;
-use std::time::{Duration, Instant};
-use testbed::{RedisGroup, Scratch};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use testbed::{Redis, RedisGroup, Scratch};
 
 /// After which everybody gets in again.
 const SOON: Duration = Duration::from_secs(10);
@@ -99,6 +102,36 @@ async fn a_session_is_found_at_the_new_primary_by_who_was_connected_to_the_old_o
     assert!(found);
     eprintln!("back {:?} after a freeze", frozen.elapsed());
     ground.group.wait_for_other_primary(third).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_whose_disk_fails_is_left_for_another_one() {
+    let ground = Ground::start().await;
+    let sessions = redis_at(&ground.group.url());
+    let now = start();
+    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
+    let (ground, ()) = ground.with(|group| group.replicate().unwrap()).await;
+    let first = ground.group.wait_for_primary().unwrap();
+    let (ground, ()) = ground.with(move |group| fail_disk(&group.servers()[first])).await;
+    let (asked, id) = (Arc::clone(&sessions), token.id());
+    let waiting = tokio::spawn(async move { asked.find(&id, now).await });
+    while !waiting.is_finished() {
+        sessions.check().await.unwrap();
+    }
+    assert!(waiting.await.unwrap().unwrap().is_some(), "a replica had it");
+    ground.group.wait_for_other_primary(first).unwrap();
+}
+
+/// Its directory is gone, and it cannot save.
+fn fail_disk(redis: &Redis) {
+    let directory = redis.ask(&["CONFIG", "GET", "dir"]).unwrap().pop().unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+    redis.ask(&["CONFIG", "SET", "save", "3600 1"]).unwrap();
+    redis.ask(&["BGSAVE"]).unwrap();
+    let end = Instant::now() + SOON;
+    while !redis.ask(&["INFO", "persistence"]).unwrap().concat().contains("rdb_last_bgsave_status:err") {
+        assert!(Instant::now() < end, "it could save");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -289,6 +289,25 @@ async fn without_redis_nobody_gets_in_and_with_it_everybody_again() {
     redis.thaw().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_full_takes_no_new_session_and_does_all_else() {
+    let scratch = testbed::Scratch::new().unwrap();
+    let directory = scratch.path().to_owned();
+    let redis =
+        blocking(move || testbed::Redis::start(&directory, testbed::Persistence::None).unwrap()).await;
+    let sessions = RedisSessions::connect(&redis.url(), LIFETIMES).unwrap();
+    let (now, ann) = (start(), user("ann"));
+    let (token, _) = sessions.create(ann.clone(), STANDING, now).await.unwrap();
+    redis.ask(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
+    let refused = sessions.create(ann.clone(), STANDING, now).await;
+    assert!(matches!(&refused, Err(error) if error.to_string().contains("OOM")), "{refused:?}");
+    let later = now.after(Duration::from_secs(1));
+    assert!(sessions.find(&token.id(), later).await.unwrap().is_some(), "and it was used");
+    assert_eq!(sessions.list(&ann.name, later).await.unwrap().len(), 1);
+    sessions.check().await.unwrap();
+    assert!(sessions.delete(&ann.name, &token.id()).await.unwrap());
+}
+
 async fn refuses_in_time(sessions: &RedisSessions, token: &Token, now: Timestamp) {
     let began = Instant::now();
     let found = sessions.find(&token.id(), now).await;

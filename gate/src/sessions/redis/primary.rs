@@ -127,9 +127,6 @@ impl Primary {
     pub(super) async fn check(&self, script: &ScriptInvocation<'_>) -> Result<(), SessionsError> {
         let began = Instant::now();
         let is_brief = |health| matches!(health, Health::Failing(since) if since + TIDE_OVER > began);
-        if is_brief(*self.health()) {
-            return Ok(());
-        }
         match timeout(CHECK, self.attempt(script, &mut 0)).await {
             Ok(Ok(())) => {
                 *self.health() = Health::Well(Instant::now());
@@ -202,10 +199,11 @@ impl Primary {
     }
 }
 
-/// After which a connection is given up: the server does not answer, or says that it is no primary with replicas.
+/// After which a connection is given up: the server does not answer, or says that it is no primary with replicas, or that its disk fails.
 /// Of the latter the next search finds the new one; if there is none, nobody gets in.
 fn ends_trust(error: &RedisError) -> bool {
-    let refused = matches!(error.code(), Some("READONLY" | "NOREPLICAS" | "MASTERDOWN" | "LOADING"));
+    let refused =
+        matches!(error.code(), Some("READONLY" | "NOREPLICAS" | "MASTERDOWN" | "LOADING" | "MISCONF"));
     refused || error.is_io_error() || error.is_connection_dropped() || error.is_timeout()
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `#!lua` (Redis 7) makes a server judge a script before it runs: one that is a replica by now refuses it (READONLY),
 //! and so does a primary without enough replicas (`min-replicas-to-write`, NOREPLICAS). Also for a script that would
-//! only look: what such a server knows of sessions may be old.
+//! only look: what such a server knows of sessions may be old. A server whose memory is full takes no new session, but does
+//! all else (`allow-oom`).
 
 use redis::Script;
 
@@ -16,7 +17,7 @@ if redis.call('PTTL', KEYS[2]) < ARGV[6] - ARGV[4] then
 end
 return 1";
 
-const FIND: &str = "#!lua
+const FIND: &str = "#!lua flags=allow-oom
 local found = redis.call('HMGET', KEYS[1], 'session', 'idle_until')
 if not found[1] or not found[2] then return false end
 local now, until_used = tonumber(ARGV[1]), tonumber(found[2])
@@ -33,7 +34,7 @@ if next > until_used then
 end
 return {found[1], string.format('%d', until_used)}";
 
-const LIST: &str = "#!lua
+const LIST: &str = "#!lua flags=allow-oom
 local found = {}
 for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local one = redis.call('HMGET', ARGV[1] .. id, 'session', 'idle_until')
@@ -46,7 +47,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
 end
 return found";
 
-const DELETE: &str = "#!lua
+const DELETE: &str = "#!lua flags=allow-oom
 redis.call('ZREM', KEYS[2], ARGV[2])
 if redis.call('HGET', KEYS[1], 'user') ~= ARGV[1] then return 0 end
 redis.call('PUBLISH', ARGV[3], ARGV[2])
@@ -68,7 +69,7 @@ impl Default for Scripts {
             find: Script::new(FIND),
             list: Script::new(LIST),
             delete: Script::new(DELETE),
-            check: Script::new("#!lua\nreturn 1"),
+            check: Script::new("#!lua flags=allow-oom\nreturn 1"),
         }
     }
 }
