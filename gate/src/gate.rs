@@ -32,6 +32,8 @@ const SHORTEST_WAIT: u64 = 1;
 const LONGEST_WAIT: u64 = 30;
 /// The most bytes of bodies at once. Each may lie in memory three times: as a body, as a document, and as an encoded command.
 const ROOM: usize = 32 << 20;
+/// The most bytes at once of large answers to reads, which clients have not read yet.
+const ANSWER_ROOM: usize = 64 << 20;
 
 /// What a gate is connected to.
 pub struct Backends {
@@ -54,6 +56,8 @@ pub(crate) struct Gate {
     pub(crate) places: Semaphore,
     /// For the bytes of bodies, while they are received and worked on.
     pub(crate) room: Arc<Semaphore>,
+    /// For the bytes of large answers, until they are read.
+    pub(crate) answers: Arc<Semaphore>,
     pub(crate) stopper: Stopper,
     /// Whether it was ready at some time.
     pub(crate) started: AtomicBool,
@@ -81,6 +85,7 @@ impl Gate {
             throttle: Throttle::default(),
             places: Semaphore::new(settings.max_concurrent_requests.min(Semaphore::MAX_PERMITS)),
             room: Arc::new(Semaphore::new(ROOM)),
+            answers: Arc::new(Semaphore::new(ANSWER_ROOM)),
             settings,
             stopper,
             started: AtomicBool::new(false),

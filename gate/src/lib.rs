@@ -14,6 +14,7 @@
 //! - `signing`, `cursor`, `operation`: what the gate hands out and wants back unchanged.
 
 mod account;
+mod answer;
 pub mod config;
 mod cursor;
 mod error;

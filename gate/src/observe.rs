@@ -1,6 +1,7 @@
 //! Around every request: its names, one line in the log, and what is said in headers.
 
 use crate::{
+    answer,
     error::{ApiError, Effect, Failure, Gravity, RequestError},
     gate::Gate,
     request::exchange::Exchange,
@@ -116,7 +117,11 @@ pub(crate) async fn admit(State(gate): State<Arc<Gate>>, request: Request, next:
         return next.run(request).await;
     }
     match gate.places.try_acquire() {
-        Ok(_place) => next.run(request).await,
+        Ok(_place) => {
+            let is_read = request.method().is_safe();
+            let response = next.run(request).await;
+            if is_read { answer::with_room(&gate, response).await } else { response }
+        }
         Err(_) => ApiError::from(gate.overloaded()).into_response(),
     }
 }

@@ -41,12 +41,12 @@ where
     code
 }
 
-/// As many as it may have, at most [`OPEN_FILES`]: not more than it has already, if that is refused.
+/// As many as it may have, at most [`OPEN_FILES`].
 fn allow_open_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES));
     if current.is_some_and(|current| current < wanted) {
-        // It is no more than the maximum, which everybody may have.
+        // Not refused: everybody may have the maximum.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
     }
 }

@@ -41,6 +41,14 @@ impl Together for GroupRead {
                 let find = |id| rows.records.iter().find(|row| row.id == id).cloned();
                 requests.into_iter().map(|id| Ok((find(id), rows.consistency))).collect()
             }
+            // One stored record may be what fails them all.
+            Err(StoreError::Invalid(_) | StoreError::Broken(_)) if ids.len() > 1 => {
+                let mut answers = Vec::new();
+                for request in requests {
+                    answers.extend(Box::pin(self.run(bucket, vec![request])).await);
+                }
+                answers
+            }
             Err(failure) => {
                 let failure = Arc::new(failure);
                 requests.iter().map(|_| Err(Arc::clone(&failure))).collect()
@@ -106,9 +114,9 @@ pub async fn list(
     let limit = command.limit.clamp(1, 1_000) as usize;
     let mut stretches = vec![Stretch { more: true, ..Stretch::default() }; usize::from(collection.buckets)];
     let mut consistency = Consistency::Quorum;
-    while let Some(length) = list::next_length(&stretches, limit) {
+    while let Some(next) = list::Next::of(&stretches, limit) {
         stretches = stream::iter(collection.all_buckets().zip(stretches))
-            .map(|(bucket, stretch)| lengthen(store, bucket, stretch, command.after.as_ref(), length))
+            .map(|(bucket, stretch)| lengthen(store, bucket, stretch, command.after.as_ref(), &next))
             .buffered(ABREAST)
             .try_collect()
             .await?;
@@ -135,13 +143,13 @@ async fn lengthen(
     bucket: BucketId,
     mut stretch: Stretch,
     after: Option<&RecordId>,
-    length: usize,
+    next: &list::Next,
 ) -> Result<Stretch, StoreError> {
-    if stretch.more {
+    if next.concerns(&stretch) {
         let after = stretch.rows.last().map(|row| row.id.clone()).or_else(|| after.cloned());
-        let limit = u32::try_from(length).unwrap_or(u32::MAX);
+        let limit = u32::try_from(next.length).unwrap_or(u32::MAX);
         let rows = patiently(|| store.scan(bucket, after.as_ref(), limit)).await?;
-        stretch.more = rows.records.len() >= length;
+        stretch.more = rows.records.len() >= next.length;
         stretch.consistency = stretch.consistency.max(rows.consistency);
         stretch.rows.extend(rows.records);
     }

@@ -17,7 +17,7 @@ faults! {
     where_no_worker_takes_requests_they_are_refused
     what_the_broker_refuses_is_refused_at_once
     a_change_that_kills_workers_dies_alone
-    a_backlog_of_large_documents_fits_into_a_worker
+    large_documents_in_queues_and_lists_fit_into_a_worker
 }
 
 /// How long a client waits that knows that it waits for nobody.
@@ -36,6 +36,10 @@ const LARGE: usize = 600;
 /// So much for those that it takes, 62 MB two and a half times, and for itself; for all of them it would need 400 MB. With both lanes full
 /// that is what `swarm-stack.yml` gives a worker, 512 MB.
 const MEMORY: u64 = 300 << 20;
+/// Some in each bucket.
+const DELETED: usize = 64;
+/// At once, of all documents that fit into a page.
+const LISTS: usize = 4;
 /// 100 ms are promised, by a machine that has nothing else to do.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 /// The deadline of a command, and a second; and what a busy machine may take besides.
@@ -247,7 +251,7 @@ fn rule_deferred(Ground { broker, vhost, .. }: &Ground, what: &str, value: u64) 
 }
 
 /// All of it comes at once when it starts, as much as it takes of each queue.
-async fn a_backlog_of_large_documents_fits_into_a_worker(stage: Stage) {
+async fn large_documents_in_queues_and_lists_fit_into_a_worker(stage: Stage) {
     // As the stack starts them.
     let variables = [("CASSANDRA_REPLICATION", "1"), ("PREFETCH", "16")];
     let mut cluster = Cluster::start_with(&stage, Ground::shared(), &variables);
@@ -265,6 +269,16 @@ async fn a_backlog_of_large_documents_fits_into_a_worker(stage: Stage) {
     cluster.workers[0].restart();
     for operation in &operations {
         assert_eq!(settled(&service.admin(), operation).await["status"], "done");
+    }
+    // In front of them, what tells nothing of their size.
+    for number in 0..DELETED {
+        let path = format!("{records}/-{number}");
+        service.admin().put(&path).json(&json!({})).await.is(201);
+        service.admin().delete(&path).await.is(204);
+    }
+    let list = async || service.admin().get(&format!("{records}?limit=1000")).await.is(200).json();
+    for page in join_all((0..LISTS).map(|_| list())).await {
+        assert!(page["records"].as_array().is_some_and(|records| !records.is_empty()), "{page}");
     }
     let most = cluster.workers[0].most_memory().unwrap();
     eprintln!("a worker had {} MB at most", most >> 20);

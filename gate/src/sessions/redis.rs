@@ -101,7 +101,8 @@ impl Sessions for RedisSessions {
             .arg(session.id.to_string())
             .arg(millis(now))
             .arg(millis(session.idle_until))
-            .arg(millis(session.expires));
+            .arg(millis(session.expires))
+            .arg(self.session_prefix());
         self.primary.run::<()>(&script).await?;
         Ok((token, session))
     }

@@ -245,6 +245,37 @@ async fn redis_holds_no_token_and_forgets_by_itself() {
     }
 }
 
+/// One who logs in for each request must not fill Redis with ids of sessions that have ended.
+#[tokio::test]
+async fn an_account_has_no_more_ids_than_live_sessions() {
+    let prefix = format!("test:{}:", Token::mint().expose());
+    let brief = Lifetimes { idle: Duration::from_millis(50), ..LIFETIMES };
+    let client = redis::Client::open(testbed::redis()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let begin = async |lifetimes, number| {
+        let sessions = RedisSessions::connect_with_prefix(&testbed::redis(), lifetimes, &prefix).unwrap();
+        for _ in 0..number {
+            sessions.create(user("ann"), STANDING, start()).await.unwrap();
+        }
+    };
+    begin(brief, 100).await;
+    let limit = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut live = redis::cmd("KEYS");
+        let live: Vec<String> =
+            live.arg(format!("{prefix}session:*")).query_async(&mut connection).await.unwrap();
+        if live.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < limit, "still there: {live:?}");
+        tokio::task::yield_now().await;
+    }
+    begin(LIFETIMES, 50).await;
+    let mut ids = redis::cmd("ZCARD");
+    let ids: usize = ids.arg(format!("{prefix}sessions:ann")).query_async(&mut connection).await.unwrap();
+    assert!((50..60).contains(&ids), "{ids}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_nobody_gets_in_and_with_it_everybody_again() {
     let scratch = testbed::Scratch::new().unwrap();

@@ -37,31 +37,56 @@ fn horizon(stretches: &[Stretch]) -> Option<RecordId> {
     unfinished.filter_map(|stretch| stretch.rows.last()).map(|row| row.id.clone()).min()
 }
 
-/// How many live records lie within what all buckets have been read to.
-pub fn reached(stretches: &[Stretch]) -> usize {
-    let horizon = horizon(stretches);
-    let rows = stretches.iter().flat_map(|stretch| &stretch.rows);
-    rows.filter(|row| row.document.is_some() && horizon.as_ref().is_none_or(|end| row.id <= *end)).count()
+/// What to read next of each unfinished bucket that is to be read further ([`Next::concerns`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// So many rows.
+    pub length: usize,
+    horizon: Option<RecordId>,
 }
 
-/// How many rows to read next of each unfinished bucket: what is still missing, as far as the size of the rows so far lets
-/// it fit into a page; `None`: enough has been read.
-pub fn next_length(stretches: &[Stretch], limit: usize) -> Option<usize> {
-    let rows = stretches.iter().flat_map(|stretch| &stretch.rows);
-    let sizes = rows.map(|row| row.document.as_ref().map_or(1, Document::size));
-    let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
-    let missing = limit.saturating_sub(reached(stretches));
-    let unfinished = stretches.iter().filter(|stretch| stretch.more).count();
-    if missing == 0 || unfinished == 0 || bytes >= PAGE_BYTES || count >= MOST_ROWS {
-        return None;
+impl Next {
+    /// What is still missing, as far as it fits into a page by the largest document so far, and a worker can bear that others are larger; `None`:
+    /// enough has been read.
+    pub fn of(stretches: &[Stretch], limit: usize) -> Option<Self> {
+        let horizon = horizon(stretches);
+        let rows = || stretches.iter().flat_map(|stretch| &stretch.rows);
+        let sizes = |rows: &mut dyn Iterator<Item = &Row>| -> Vec<usize> {
+            rows.filter_map(|row| row.document.as_ref()).map(Document::size).collect()
+        };
+        let all = sizes(&mut rows());
+        let reached = sizes(&mut rows().filter(|row| horizon.as_ref().is_none_or(|end| row.id <= *end)));
+        let (bytes, page): (usize, usize) = (all.iter().sum(), reached.iter().sum());
+        let missing = limit.saturating_sub(reached.len());
+        let unfinished = stretches.iter().filter(|stretch| stretch.more).count();
+        let is_enough = page >= PAGE_BYTES || bytes >= MOST_BYTES || rows().count() >= MOST_ROWS;
+        if missing == 0 || unfinished == 0 || is_enough {
+            return None;
+        }
+        let largest = all.iter().max().map_or(1, |size| usize::max(*size, 1));
+        let (fit, bold) = (PAGE_BYTES.saturating_sub(bytes) / largest, BLIND_ROWS.max(2 * all.len()));
+        let wanted = missing.div_ceil(unfinished) + 2;
+        let most = if rows().next().is_none() { FIRST_ROWS } else { fit.min(bold) / unfinished };
+        Some(Self { length: wanted.min(most.max(1)), horizon })
     }
-    let fits = (PAGE_BYTES - bytes) * usize::max(count, 1) / usize::max(bytes, 1) / unfinished;
-    let wanted = missing.div_ceil(unfinished) + 2;
-    Some(if count == 0 { wanted.min(FIRST_ROWS) } else { wanted.min(fits.max(1)) })
+
+    /// Not a bucket that has been read that much further than all.
+    pub fn concerns(&self, stretch: &Stretch) -> bool {
+        let ahead = stretch
+            .rows
+            .iter()
+            .rev()
+            .take_while(|row| self.horizon.as_ref().is_some_and(|end| row.id > *end));
+        stretch.more && ahead.count() < self.length
+    }
 }
 
 /// Rows read of each bucket before anything is known of their size.
 const FIRST_ROWS: usize = 1;
+/// Rows read of all buckets at once where few documents are known, as behind deleted records: at 256 KiB each, 16 MiB.
+const BLIND_ROWS: usize = 64;
+/// The most bytes of documents that are read for one page, where some buckets have many deleted records in front of those of others.
+const MOST_BYTES: usize = 8 * PAGE_BYTES;
 /// The most rows that are read for one page: a list over many deleted records then says where to go on.
 const MOST_ROWS: usize = 20_000;
 
@@ -166,7 +191,11 @@ mod tests {
         let stretch = Stretch { rows: ["a", "b", "c", "d", "e"].map(large).to_vec(), ..Stretch::default() };
         let merged = merge(vec![stretch.clone()], 9);
         assert_eq!((ids(&merged), merged.until.as_ref().unwrap().as_str()), (vec!["a", "b", "c"], "c"));
-        assert_eq!(next_length(&[Stretch { more: true, ..stretch }], 1_000), None);
+        assert_eq!(Next::of(&[Stretch { more: true, ..stretch }], 1_000), None);
+    }
+
+    fn next_length(stretches: &[Stretch], limit: usize) -> Option<usize> {
+        Next::of(stretches, limit).map(|next| next.length)
     }
 
     #[test]
@@ -176,6 +205,32 @@ mod tests {
         assert_eq!(next_length(&begun, 1), Some(FIRST_ROWS));
         assert_eq!(next_length(&[stretch(&["a", "b"], true), stretch(&["c"], false)], 10), Some(10));
         assert_eq!(next_length(&[stretch(&["a"], false)], 10), None);
+    }
+
+    #[test]
+    fn a_page_of_unknown_documents_is_read_with_care() {
+        let behind = |rows: Vec<Row>| vec![Stretch { rows, more: true, ..Stretch::default() }; 16];
+        let deleted = vec![row("a", None), row("b", None), row("c", None)];
+        assert_eq!(next_length(&behind(deleted.clone()), 1_000), Some(BLIND_ROWS / 16));
+        let small = [deleted, vec![row("d", Some("{}")); 3]].concat();
+        assert_eq!(next_length(&behind(small.clone()), 1_000), Some(6), "twice as many as are known");
+        let large = format!("\"{}\"", "x".repeat(100_000));
+        let mixed = [small, vec![row("e", Some(&large))]].concat();
+        assert_eq!(next_length(&behind(mixed), 1_000), Some(1), "as few as fit if all are as large");
+    }
+
+    #[test]
+    fn who_has_been_read_further_than_others_waits_for_them() {
+        let large = format!("\"{}\"", "x".repeat(900_000));
+        let stretch = |id, text| Stretch { rows: vec![row(id, text)], more: true, ..Stretch::default() };
+        let stretches = [vec![stretch("a", None)], vec![stretch("b", Some(large.as_str())); 15]].concat();
+        let next = Next::of(&stretches, 10).expect("none was reached, whatever has been read");
+        let concerned: Vec<bool> = stretches.iter().map(|stretch| next.concerns(stretch)).collect();
+        assert_eq!((next.length, concerned[0]), (1, true));
+        assert!(!concerned[1..].contains(&true));
+        assert!(Next::of(&stretches[..1], 10).is_some_and(|next| next.concerns(&stretches[0])));
+        let all = vec![stretch("b", Some(large.as_str())); 20];
+        assert_eq!(Next::of(&all, 100), None, "a page is full");
     }
 
     #[test]

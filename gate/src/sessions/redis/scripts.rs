@@ -11,6 +11,10 @@ const CREATE: &str = "#!lua
 redis.call('HSET', KEYS[1], 'session', ARGV[1], 'user', ARGV[2], 'idle_until', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[5] - ARGV[4])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[4])
+-- Some of those that were not used for long: as many stay as live, however many begin.
+for _, id in ipairs(redis.call('ZRANDMEMBER', KEYS[2], 10)) do
+  if redis.call('EXISTS', ARGV[7] .. id) == 0 then redis.call('ZREM', KEYS[2], id) end
+end
 redis.call('ZADD', KEYS[2], ARGV[6], ARGV[3])
 if redis.call('PTTL', KEYS[2]) < ARGV[6] - ARGV[4] then
   redis.call('PEXPIRE', KEYS[2], ARGV[6] - ARGV[4])

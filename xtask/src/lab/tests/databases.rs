@@ -38,19 +38,27 @@ pub(super) fn repaired(lab: &Lab) -> Result<String> {
     let wanted = nodes(lab)?.len() * REPAIRED_KEYSPACES;
     lab.block("repair-now", &[])?;
     let took = wait_for("every node has been repaired", REPAIRED_WITHIN, || Ok(repairs(lab)? == wanted))?;
-    lab.node(1).docker(&["service", "rollback", "--quiet", "penstock_repair"])?;
+    roll_back(lab)?;
     Ok(format!("{wanted} repairs in {} s", took.as_secs()))
 }
 
 /// How many the running container of the service has come to the end of.
 fn repairs(lab: &Lab) -> Result<usize> {
+    Ok(repair_said(lab, "Repair completed successfully")? / TOLD_TWICE)
+}
+
+/// How often the running container of the service has said this.
+fn repair_said(lab: &Lab, what: &str) -> Result<usize> {
     for node in lab.nodes() {
         if let Some(container) = node.containers("repair")?.pop() {
-            let said = node.docker(&["logs", &container])?;
-            return Ok(said.matches("Repair completed successfully").count() / TOLD_TWICE);
+            return Ok(node.docker(&["logs", &container])?.matches(what).count());
         }
     }
     Ok(0)
+}
+
+fn roll_back(lab: &Lab) -> Result<()> {
+    lab.node(1).docker(&["service", "rollback", "--quiet", "penstock_repair"]).map(drop)
 }
 
 /// One of three.
@@ -67,9 +75,14 @@ pub(super) fn killed(lab: &Lab) -> Result<String> {
     Ok(format!("three nodes again after {} s", back.as_secs()))
 }
 
-/// One of two is away, for longer than anybody remembers what it was told.
+/// One of two is away, for longer than anybody remembers what it was told, and than needs no repair.
 pub(super) fn one_away(lab: &Lab) -> Result<String> {
     let (one, two) = (lab.node(1), lab.node(2));
+    let hasty =
+        ["REPAIR_AGAIN=1s", "REPAIR_LOOK=1", "REPAIR_ABSENCE=20"].map(|one| ["--env-add", one]).concat();
+    one.docker(&[&["service", "update", "--quiet"], &hasty[..], &["penstock_repair"]].concat())?;
+    let all = nodes(lab)?.len() * REPAIRED_KEYSPACES;
+    wait_for("every node has been repaired", REPAIRED_WITHIN, || Ok(repairs(lab)? == all))?;
     let label = |change: &str, label: &str| one.docker(&["node", "update", change, label, "node2"]);
     label("--label-rm", "penstock.cassandra")?;
     let gone =
@@ -78,6 +91,10 @@ pub(super) fn one_away(lab: &Lab) -> Result<String> {
     label("--label-add", "penstock.cassandra=true")?;
     gone?;
     let back = wait_for("two nodes of Cassandra are UN again", JOINED_WITHIN, || Ok(up(&one)? == 2))?;
+    wait_for("every node is repaired again", REPAIRED_WITHIN, || {
+        Ok(repair_said(lab, "a node was away for")? == 1 && repairs(lab)? == 2 * all)
+    })?;
+    roll_back(lab)?;
     Ok(format!("away for {} s, back after {} s", AWAY.as_secs(), back.as_secs()))
 }
 

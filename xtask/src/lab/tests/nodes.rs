@@ -120,12 +120,17 @@ fn lose(lab: &Lab, node: &Node, how: &str, back: &str) -> Result<String> {
     ))
 }
 
-/// A session that a gate on this node opened. A node that was away before has no gate until the next update.
+/// A session that a gate on this node opened. A node that was away before has no gate until an update; the Swarm may pass it over in the first
+/// minute.
 fn log_in_on(lab: &Lab, node: &Node) -> Result<Rest> {
-    if node.containers("gate")?.is_empty() {
-        lab.node(1).docker(&["service", "update", "--force", "--quiet", "penstock_gate"])?;
-        lab.settle(BACK_WITHIN)?;
-    }
+    wait_for(&format!("a gate on {}", node.name()), BACK_WITHIN, || {
+        let has_gate = !node.containers("gate")?.is_empty();
+        if !has_gate {
+            lab.node(1).docker(&["service", "update", "--force", "--quiet", "penstock_gate"])?;
+            lab.settle(BACK_WITHIN)?;
+        }
+        Ok(has_gate)
+    })?;
     let password = lab.secret("admin_password")?;
     for _ in 0..LOG_INS {
         let mut session = None;
