@@ -6,7 +6,7 @@
 set -uo pipefail
 every=${REPAIR_EVERY:-7d} again=${REPAIR_AGAIN:-1h}
 keyspaces=(${KEYSPACES:-penstock system_auth})
-# In seconds: how often it is looked whether all nodes are there, and the longest absence that needs no repair.
+# In seconds: how often it is looked whether all nodes are there, and how long one must have been missed to be repaired when it is back.
 look=${REPAIR_LOOK:-300} absence=${REPAIR_ABSENCE:-2700}
 
 nodes() { getent ahostsv4 tasks.cassandra | cut -d' ' -f1 | sort -u; }
@@ -16,7 +16,7 @@ ring() {
     local node status
     for node in $(nodes); do
         status=$(timeout 60 nodetool -h "$node" -u penstock -pwf /run/secrets/cassandra_jmx_password status 2> /dev/null) || continue
-        if grep -q '^D' <<< "$status"; then echo lacking; else echo whole; fi
+        if grep -q '^D[NLJM] ' <<< "$status"; then echo lacking; else echo whole; fi
         return
     done
 }

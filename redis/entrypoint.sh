@@ -15,27 +15,30 @@ primary() {
 }
 
 # Notes what most say, for when all start at once and none answers yet, or one that has been away: another server's data may be
-# older. And when this server had what the primary has: by that it is elected, unless it has it now.
+# older. And when this server had what the primary has, by which it gets a priority where it may have stood still meanwhile.
 note() {
-    away=0 preferred=
+    preferred=
     while sleep 5; do
         found=$(primary 2)
         if [ -n "$found" ] && echo "$found" > /data/primary.new; then mv /data/primary.new /data/primary || true; fi
         case $(own info replication | awk -F: '/^role:|^master_host:|^master_link_status:/ { print $2 }' | tr '\n' ' ') in
-        "master ") if [ "$found" = "$name" ]; then away=0; else away=2; fi ;;
-        slave\ ${found:-*}\ up\ ) away=0 ;;
-        *) away=$((away + 1)) ;;
+        "master ")
+            case $found in
+            "$name") in_step ;;
+            ?*) prefer "$(by_age)" ;;
+            esac
+            ;;
+        slave\ ${found:-*}\ up\ ) in_step ;;
         esac
-        if [ $away -eq 0 ]; then
-            touch /data/in-step || true
-            prefer 100
-        elif [ $away -ge 2 ]; then
-            prefer "$(by_age)"
-        fi
     done
 }
 
-# Gives the server a priority, once: an operator may give it another one.
+in_step() {
+    touch /data/in-step || true
+    prefer 100
+}
+
+# Gives the server a priority, unless it was the last that it was given here.
 prefer() { [ "$preferred" = "$1" ] || [ "$(own config set replica-priority "$1")" != OK ] || preferred=$1; }
 
 # The longer ago a server had what the primary has, the older are its data, and whoever had it last is to be elected first. Redis itself does

@@ -12,7 +12,9 @@ use files::LogFiles;
 use std::{
     io::{self, IsTerminal},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
 };
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
@@ -28,6 +30,7 @@ const USUAL: &str = "info,fjall=warn,lsm_tree=warn,scylla=warn,lapin=warn,lapin:
 /// Lines that wait for whoever reads the stream, and as many for the disk. More are left out: neither must hold up the service, nor fill its
 /// memory.
 const WAITING: usize = 8192;
+const FINISHED_WITHIN: Duration = Duration::from_secs(3);
 
 /// The files that log lines go to.
 #[derive(Clone, Debug, Default, Args)]
@@ -106,9 +109,17 @@ impl Logging {
 }
 
 impl Logs {
-    /// Waits, at most about a second for each, until what was logged is in the stream and in the files. Nothing gets there afterwards.
+    /// Waits, at most three seconds, until what was logged is in the stream and in the files. Nothing gets there afterwards.
     pub fn finish(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let guards = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let (sender, finished) = mpsc::channel();
+        // A guard says on stdout that nobody reads that, and waits for ever until it may.
+        thread::spawn(move || {
+            drop(guards);
+            // It fails when nobody waits any more.
+            let _ = sender.send(());
+        });
+        let _ = finished.recv_timeout(FINISHED_WITHIN);
     }
 }
 

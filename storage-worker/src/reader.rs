@@ -20,6 +20,8 @@ use std::{collections::BTreeSet, sync::Arc};
 
 /// Buckets of one list that are read at the same time.
 const ABREAST: usize = 16;
+/// So often buckets are read for one page: then it ends, and says where to go on.
+const MOST_ROUNDS: usize = 64;
 /// Reads what gathers at each bucket: equal reads as one, all in one statement.
 pub struct GroupRead {
     /// Where from.
@@ -43,11 +45,12 @@ impl Together for GroupRead {
             }
             // One stored record may be what fails them all.
             Err(StoreError::Invalid(_) | StoreError::Broken(_)) if ids.len() > 1 => {
-                let mut answers = Vec::new();
-                for request in requests {
-                    answers.extend(Box::pin(self.run(bucket, vec![request])).await);
-                }
-                answers
+                let each =
+                    stream::iter(ids).map(async |id| (self.run(bucket, vec![id.clone()]).await.pop(), id));
+                let read: Vec<_> = each.buffered(ABREAST).collect().await;
+                let find =
+                    |id| read.iter().find(|(_, read)| read == id).and_then(|(answer, _)| answer.clone());
+                requests.iter().filter_map(find).collect()
             }
             Err(failure) => {
                 let failure = Arc::new(failure);
@@ -114,7 +117,8 @@ pub async fn list(
     let limit = command.limit.clamp(1, 1_000) as usize;
     let mut stretches = vec![Stretch { more: true, ..Stretch::default() }; usize::from(collection.buckets)];
     let mut consistency = Consistency::Quorum;
-    while let Some(next) = list::Next::of(&stretches, limit) {
+    for _ in 0..MOST_ROUNDS {
+        let Some(next) = list::Next::of(&stretches, limit) else { break };
         stretches = stream::iter(collection.all_buckets().zip(stretches))
             .map(|(bucket, stretch)| lengthen(store, bucket, stretch, command.after.as_ref(), &next))
             .buffered(ABREAST)
@@ -145,11 +149,12 @@ async fn lengthen(
     after: Option<&RecordId>,
     next: &list::Next,
 ) -> Result<Stretch, StoreError> {
-    if next.concerns(&stretch) {
+    let length = next.rows(&stretch);
+    if length > 0 {
         let after = stretch.rows.last().map(|row| row.id.clone()).or_else(|| after.cloned());
-        let limit = u32::try_from(next.length).unwrap_or(u32::MAX);
+        let limit = u32::try_from(length).unwrap_or(u32::MAX);
         let rows = patiently(|| store.scan(bucket, after.as_ref(), limit)).await?;
-        stretch.more = rows.records.len() >= next.length;
+        stretch.more = rows.records.len() >= length;
         stretch.consistency = stretch.consistency.max(rows.consistency);
         stretch.rows.extend(rows.records);
     }

@@ -1,12 +1,11 @@
 //! What the store can do is watched while a worker works: a lane is consumed only while its commands can be served.
 //! What was taken from a queue and cannot be carried out would only go back to it, until it is a dead letter.
 
-use crate::store::{Capacity, Store, StoreError};
+use crate::store::{Capacity, Store};
 use bus::Lane;
 use messages::time::MAX_CLOCK_SKEW;
 use process::now;
 use std::time::Duration;
-use thiserror::Error;
 use tokio::{
     sync::watch,
     time::{interval, timeout},
@@ -18,8 +17,6 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_WITHIN: Duration = Duration::from_secs(3);
 /// So many probes one after the other find a store that can do less before that is believed.
 const PROBES_TO_LEAVE: u32 = 3;
-/// So many times in a row the store's clock must differ before that is believed: one of its nodes may have one that is off.
-const CLOCKS_TO_LEAVE: u32 = 3;
 /// So often a store that stays away is spoken of: each so many probes.
 const PROBES_TO_SPEAK: u32 = 10;
 
@@ -41,16 +38,12 @@ pub async fn keep(store: &dyn Store, capacity: &watch::Sender<Option<Capacity>>)
         every.tick().await;
         let probed = probe(store).await;
         let before = *capacity.borrow();
-        let now = match &probed {
-            Err(Failure::ClockOff(_)) if before.is_some() => decline.leave(),
-            probed => decline.judge(before, probed.as_ref().ok().copied()),
-        };
-        let failure = probed.err().map(|failure| failure.to_string());
+        let now = decline.judge(before, probed.as_ref().ok().copied());
         if now != before {
             capacity.send_replace(now);
-            tell(could, now, failure.as_deref());
+            tell(could, now, probed.err().as_deref());
             could |= now.is_some();
-        } else if let (None, Some(failure)) = (before, failure)
+        } else if let (None, Err(failure)) = (before, &probed)
             && decline.probes % PROBES_TO_SPEAK == 1
         {
             tracing::warn!(error.message = failure, "waiting for the store");
@@ -58,48 +51,29 @@ pub async fn keep(store: &dyn Store, capacity: &watch::Sender<Option<Capacity>>)
     }
 }
 
-/// Why a probe found nothing that can be done.
-#[derive(Debug, Error)]
-enum Failure {
-    /// The next one may find something.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-    #[error("no answer within {PROBE_WITHIN:?}")]
-    Silent,
-    /// For certain: what this worker judges and replies from now on is wrong.
-    #[error("this worker's clock is {0}")]
-    ClockOff(String),
-}
-
-async fn probe(store: &dyn Store) -> Result<Capacity, Failure> {
+async fn probe(store: &dyn Store) -> Result<Capacity, String> {
     let probing = async {
-        let capacity = store.probe().await?;
-        for asked in 1..=CLOCKS_TO_LEAVE {
-            match offset(store).await? {
-                None => break,
-                Some(offset) if asked == CLOCKS_TO_LEAVE => return Err(Failure::ClockOff(offset)),
-                Some(_) => {}
-            }
-        }
+        let capacity = store.probe().await.map_err(|failure| failure.to_string())?;
+        compare_clocks(store).await?;
         Ok(capacity)
     };
-    timeout(PROBE_WITHIN, probing).await.unwrap_or(Err(Failure::Silent))
+    timeout(PROBE_WITHIN, probing).await.unwrap_or_else(|_| Err(format!("no answer within {PROBE_WITHIN:?}")))
 }
 
 /// A worker whose clock is off would judge deadlines wrongly, so it refuses to work. The store answered at some time
 /// between the asking and the answer: what lies outside of that, by more than clocks may differ, is an offset,
 /// whatever the latency.
-async fn offset(store: &dyn Store) -> Result<Option<String>, StoreError> {
+async fn compare_clocks(store: &dyn Store) -> Result<(), String> {
     let asked = now();
-    let told = store.clock().await?;
+    let told = store.clock().await.map_err(|failure| failure.to_string())?;
     let answered = now();
-    Ok(if told.after(MAX_CLOCK_SKEW) < asked {
-        Some(format!("{:.1?} ahead of the store's", told.until(asked)))
-    } else if answered.after(MAX_CLOCK_SKEW) < told {
-        Some(format!("{:.1?} behind the store's", answered.until(told)))
-    } else {
-        None
-    })
+    if told.after(MAX_CLOCK_SKEW) < asked {
+        return Err(format!("this worker's clock is {:.1?} ahead of the store's", told.until(asked)));
+    }
+    if answered.after(MAX_CLOCK_SKEW) < told {
+        return Err(format!("this worker's clock is {:.1?} behind the store's", answered.until(told)));
+    }
+    Ok(())
 }
 
 /// `could`: whether it could do anything before.
@@ -142,12 +116,6 @@ impl Decline {
             return believed;
         }
         std::mem::take(self).most
-    }
-
-    /// Nothing, without waiting for more probes.
-    fn leave(&mut self) -> Option<Capacity> {
-        *self = Self::default();
-        None
     }
 }
 

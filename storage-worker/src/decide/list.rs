@@ -37,55 +37,82 @@ fn horizon(stretches: &[Stretch]) -> Option<RecordId> {
     unfinished.filter_map(|stretch| stretch.rows.last()).map(|row| row.id.clone()).min()
 }
 
-/// What to read next of each unfinished bucket that is to be read further ([`Next::concerns`]).
+/// How many rows to read next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Next {
-    /// So many rows.
-    pub length: usize,
+    length: usize,
+    blind: usize,
     horizon: Option<RecordId>,
 }
 
 impl Next {
-    /// What is still missing, as far as it fits into a page by the largest document so far, and a worker can bear that others are larger; `None`:
-    /// enough has been read.
+    /// What is still missing of a page: as many rows as fit into it if they are as large as those so far, and as a worker can bear if all are as
+    /// large as the largest. `None`: enough has been read.
     pub fn of(stretches: &[Stretch], limit: usize) -> Option<Self> {
         let horizon = horizon(stretches);
         let rows = || stretches.iter().flat_map(|stretch| &stretch.rows);
-        let sizes = |rows: &mut dyn Iterator<Item = &Row>| -> Vec<usize> {
-            rows.filter_map(|row| row.document.as_ref()).map(Document::size).collect()
-        };
-        let all = sizes(&mut rows());
-        let reached = sizes(&mut rows().filter(|row| horizon.as_ref().is_none_or(|end| row.id <= *end)));
-        let (bytes, page): (usize, usize) = (all.iter().sum(), reached.iter().sum());
-        let missing = limit.saturating_sub(reached.len());
-        let unfinished = stretches.iter().filter(|stretch| stretch.more).count();
-        let is_enough = page >= PAGE_BYTES || bytes >= MOST_BYTES || rows().count() >= MOST_ROWS;
-        if missing == 0 || unfinished == 0 || is_enough {
+        let (mut all, mut page, mut largest) = (Total::default(), Total::default(), 1);
+        for row in rows() {
+            let Some(size) = row.document.as_ref().map(Document::size) else { continue };
+            all.add(size);
+            largest = largest.max(size);
+            if horizon.as_ref().is_none_or(|end| row.id <= *end) {
+                page.add(size);
+            }
+        }
+        let missing = limit.saturating_sub(page.count);
+        let unfinished = || stretches.iter().filter(|stretch| stretch.more);
+        let is_enough = page.bytes >= PAGE_BYTES || all.bytes >= MOST_BYTES || rows().count() >= MOST_ROWS;
+        if missing == 0 || unfinished().count() == 0 || is_enough {
             return None;
         }
-        let largest = all.iter().max().map_or(1, |size| usize::max(*size, 1));
-        let (fit, bold) = (PAGE_BYTES.saturating_sub(bytes) / largest, BLIND_ROWS.max(2 * all.len()));
-        let wanted = missing.div_ceil(unfinished) + 2;
-        let most = if rows().next().is_none() { FIRST_ROWS } else { fit.min(bold) / unfinished };
-        Some(Self { length: wanted.min(most.max(1)), horizon })
+        let wanted = missing.div_ceil(unfinished().count()) + 2;
+        let most = match all.bytes.checked_div(all.count) {
+            _ if rows().next().is_none() => FIRST_ROWS,
+            None => BLIND_ROWS / unfinished().count(),
+            Some(mean) => {
+                let (fit, bearable) = ((PAGE_BYTES - page.bytes) / mean.max(1), MOST_BYTES / 2 / largest);
+                fit.min(bearable).min(BLIND_ROWS.max(2 * all.count)) / unfinished().count()
+            }
+        };
+        let blind = BLIND_ROWS / unfinished().filter(|stretch| stretch.ends_deleted()).count().max(1);
+        Some(Self { length: wanted.min(most.max(1)), blind: blind.max(1), horizon })
     }
 
-    /// Not a bucket that has been read that much further than all.
-    pub fn concerns(&self, stretch: &Stretch) -> bool {
-        let ahead = stretch
-            .rows
-            .iter()
-            .rev()
-            .take_while(|row| self.horizon.as_ref().is_some_and(|end| row.id > *end));
-        stretch.more && ahead.count() < self.length
+    /// How many of a bucket, none if as many of it lie beyond what all have been read to. Where the last one was deleted, many may have been.
+    pub fn rows(&self, stretch: &Stretch) -> usize {
+        let length = if stretch.ends_deleted() { self.length.max(self.blind) } else { self.length };
+        let is_beyond = |row: &&Row| self.horizon.as_ref().is_some_and(|end| row.id > *end);
+        let beyond = stretch.rows.iter().rev().take_while(is_beyond).count();
+        if stretch.more && beyond < length { length } else { 0 }
+    }
+}
+
+impl Stretch {
+    fn ends_deleted(&self) -> bool {
+        self.rows.last().is_some_and(|row| row.document.is_none())
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Total {
+    count: usize,
+    bytes: usize,
+}
+
+impl Total {
+    fn add(&mut self, size: usize) {
+        self.count += 1;
+        self.bytes += size;
     }
 }
 
 /// Rows read of each bucket before anything is known of their size.
 const FIRST_ROWS: usize = 1;
-/// Rows read of all buckets at once where few documents are known, as behind deleted records: at 256 KiB each, 16 MiB.
+/// Rows read of all buckets at once, or one of each, where few documents are known, as behind deleted records: at 256 KiB each, 16 MiB.
 const BLIND_ROWS: usize = 64;
-/// The most bytes of documents that are read for one page, where some buckets have many deleted records in front of those of others.
+/// The most bytes of documents that are read for one page, where some buckets have many deleted records in front of those of others. What is read
+/// at once is bounded by half of it.
 const MOST_BYTES: usize = 8 * PAGE_BYTES;
 /// The most rows that are read for one page: a list over many deleted records then says where to go on.
 const MOST_ROWS: usize = 20_000;
@@ -194,8 +221,9 @@ mod tests {
         assert_eq!(Next::of(&[Stretch { more: true, ..stretch }], 1_000), None);
     }
 
+    /// Of the first bucket.
     fn next_length(stretches: &[Stretch], limit: usize) -> Option<usize> {
-        Next::of(stretches, limit).map(|next| next.length)
+        Next::of(stretches, limit).map(|next| next.rows(&stretches[0]))
     }
 
     #[test]
@@ -214,23 +242,23 @@ mod tests {
         assert_eq!(next_length(&behind(deleted.clone()), 1_000), Some(BLIND_ROWS / 16));
         let small = [deleted, vec![row("d", Some("{}")); 3]].concat();
         assert_eq!(next_length(&behind(small.clone()), 1_000), Some(6), "twice as many as are known");
-        let large = format!("\"{}\"", "x".repeat(100_000));
-        let mixed = [small, vec![row("e", Some(&large))]].concat();
-        assert_eq!(next_length(&behind(mixed), 1_000), Some(1), "as few as fit if all are as large");
+        let large = format!("\"{}\"", "x".repeat(1_000_000));
+        let mixed = [vec![row("a", Some(&large))], vec![row("d", Some("{}")); 30]].concat();
+        let one = [vec![stretch_of(mixed)], behind(small)].concat();
+        assert_eq!(next_length(&one, 1_000), Some(1), "more are not borne if all are as large");
+    }
+
+    fn stretch_of(rows: Vec<Row>) -> Stretch {
+        Stretch { rows, more: true, ..Stretch::default() }
     }
 
     #[test]
-    fn who_has_been_read_further_than_others_waits_for_them() {
-        let large = format!("\"{}\"", "x".repeat(900_000));
-        let stretch = |id, text| Stretch { rows: vec![row(id, text)], more: true, ..Stretch::default() };
-        let stretches = [vec![stretch("a", None)], vec![stretch("b", Some(large.as_str())); 15]].concat();
-        let next = Next::of(&stretches, 10).expect("none was reached, whatever has been read");
-        let concerned: Vec<bool> = stretches.iter().map(|stretch| next.concerns(stretch)).collect();
-        assert_eq!((next.length, concerned[0]), (1, true));
-        assert!(!concerned[1..].contains(&true));
-        assert!(Next::of(&stretches[..1], 10).is_some_and(|next| next.concerns(&stretches[0])));
-        let all = vec![stretch("b", Some(large.as_str())); 20];
-        assert_eq!(Next::of(&all, 100), None, "a page is full");
+    fn one_bucket_of_deleted_records_is_walked_past_while_others_wait() {
+        let large = format!("\"{}\"", "x".repeat(200_000));
+        let others = vec![stretch_of(vec![row("b", Some(&large))]); 15];
+        let stretches = [vec![stretch_of(vec![row("a", None)])], others].concat();
+        let next = Next::of(&stretches, 1_000).unwrap();
+        assert_eq!((next.rows(&stretches[0]), next.rows(&stretches[1])), (BLIND_ROWS, 0));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use std::{
 };
 use storage_worker::{
     consumer::Worker,
+    gathering::Together,
+    reader::GroupRead,
     store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View},
 };
 
@@ -102,6 +104,16 @@ pub(crate) async fn a_command_that_cannot_be_carried_out_dies_alone(store: Arc<d
     assert_eq!(fixture.read(POISON).await, Some((1, "1".to_owned())));
     stopper.stop();
     working.await.unwrap();
+}
+
+pub(crate) async fn a_record_that_cannot_be_read_fails_no_other_read(store: Arc<dyn Store>) {
+    let damaged = Damaged { store, is_damaged: AtomicBool::new(true) };
+    let reads = GroupRead { store: Arc::new(damaged) };
+    let bucket = BucketId { collection: uuid::Uuid::now_v7(), bucket: 0 };
+    let together = ["a", POISON, "b", POISON, "a"];
+    let answers = reads.run(bucket, together.map(id).to_vec()).await;
+    let is_read: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+    assert_eq!(is_read, together.map(|id| id != POISON));
 }
 
 async fn read_letter(fixture: &Fixture, command: CommandId) -> Option<Letter> {

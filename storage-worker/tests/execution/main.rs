@@ -67,6 +67,7 @@ promises! {
     }
     dead {
         a_command_that_cannot_be_carried_out_dies_alone
+        a_record_that_cannot_be_read_fails_no_other_read
     }
     lists {
         a_list_holds_every_record_once
