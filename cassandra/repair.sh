@@ -11,12 +11,19 @@ look=${REPAIR_LOOK:-300} absence=${REPAIR_ABSENCE:-2700}
 
 nodes() { getent ahostsv4 tasks.cassandra | cut -d' ' -f1 | sort -u; }
 
-# What the first node that answers says of all of them: "whole" or "lacking"; nothing if none answers.
+# "whole" where the first node that answers knows all that are found, and no others, and all are up; "lacking" otherwise; nothing if none answers.
 ring() {
-    local node status
-    for node in $(nodes); do
+    local node status found
+    found=$(nodes)
+    for node in $found; do
         status=$(timeout 60 nodetool -h "$node" -u penstock -pwf /run/secrets/cassandra_jmx_password status 2> /dev/null) || continue
-        if grep -q '^D[NLJM] ' <<< "$status"; then echo lacking; else echo whole; fi
+        # A node that has just started is not found at once, and would be left out.
+        if [ "$(grep -cE '^[UD?][NLJM] ' <<< "$status")" = "$(grep -c '^UN ' <<< "$status")" ] &&
+            [ "$(grep -c '^UN ' <<< "$status")" = "$(wc -w <<< "$found")" ]; then
+            echo whole
+        else
+            echo lacking
+        fi
         return
     done
 }
@@ -43,10 +50,9 @@ rest() {
 }
 
 repair_all() {
-    local failed=0 nodes node keyspace
-    nodes=$(nodes)
-    [ -n "$nodes" ] || { echo "ERROR: no node of Cassandra is found" >&2; return 1; }
-    for node in $nodes; do
+    local failed=0 node keyspace
+    [ "$(ring)" = whole ] || { echo "ERROR: not all nodes of Cassandra are there; all is tried again after $again" >&2; return 1; }
+    for node in $(nodes); do
         for keyspace in "${keyspaces[@]}"; do
             echo "repairing $keyspace on $node"
             if ! nodetool -h "$node" -u penstock -pwf /run/secrets/cassandra_jmx_password repair --full -pr "$keyspace"; then

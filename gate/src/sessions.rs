@@ -55,7 +55,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// a moment, or when nobody listens for long.
     fn revocations(&self) -> broadcast::Receiver<SessionId>;
 
-    /// Whether sessions can be looked up just now; known within 0.6 s.
+    /// Whether sessions can be looked up just now; to be told within 0.6 s, as whoever asks `/readyz` waits for it.
     async fn check(&self) -> Result<(), SessionsError>;
 }
 
