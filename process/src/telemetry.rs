@@ -19,7 +19,7 @@ use std::{
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    fmt::{self, MakeWriter, writer::BoxMakeWriter, writer::MakeWriterExt},
+    fmt::{self, MakeWriter, writer::MakeWriterExt},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -93,13 +93,13 @@ impl Logging {
             }
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
-        let ecs = Ecs::of(self.service);
-        let layers = match (self.stream.is_terminal(), files) {
-            (true, None) => vec![for_people(self.stream.writer())],
-            (true, Some(files)) => vec![for_people(self.stream.writer()), for_machines(ecs, files)],
-            (false, None) => vec![for_machines(ecs, apart("log-stream", self.stream.raw()))],
+        let (ecs, stream) = (Ecs::of(self.service), self.stream);
+        let layers = match (stream.is_terminal(), files) {
+            (true, None) => vec![for_people(stream)],
+            (true, Some(files)) => vec![for_people(stream), for_machines(ecs, files)],
+            (false, None) => vec![for_machines(ecs, apart("log-stream", stream.open()))],
             (false, Some(files)) => {
-                vec![for_machines(ecs, apart("log-stream", self.stream.raw()).and(files))]
+                vec![for_machines(ecs, apart("log-stream", stream.open()).and(files))]
             }
         };
         // An error means that a test has already begun to log in this process.
@@ -131,25 +131,18 @@ impl Stream {
         }
     }
 
-    fn raw(self) -> Box<dyn io::Write + Send> {
+    fn open(self) -> Box<dyn io::Write + Send> {
         match self {
             Self::Stdout => Box::new(io::stdout()),
             Self::Stderr => Box::new(io::stderr()),
-        }
-    }
-
-    fn writer(self) -> BoxMakeWriter {
-        match self {
-            Self::Stdout => BoxMakeWriter::new(io::stdout),
-            Self::Stderr => BoxMakeWriter::new(io::stderr),
         }
     }
 }
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-fn for_people(writer: BoxMakeWriter) -> BoxedLayer {
-    fmt::layer().with_target(false).with_writer(writer).boxed()
+fn for_people(stream: Stream) -> BoxedLayer {
+    fmt::layer().with_target(false).with_writer(move || stream.open()).boxed()
 }
 
 fn for_machines(ecs: Ecs, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static) -> BoxedLayer {

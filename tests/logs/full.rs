@@ -10,7 +10,7 @@ use std::{
     process::Command,
     time::{Duration, Instant},
 };
-use testbed::Port;
+use testbed::{Log, Port};
 use tokio::task::block_in_place;
 
 const RECOVERS_WITHIN: Duration = Duration::from_secs(30);
@@ -59,7 +59,7 @@ impl Cramped {
 
     /// How many lines of the stream say this.
     fn said(&self, what: &str) -> usize {
-        self.server.log().text().lines().filter(|line| line.contains(what)).count()
+        lines_with(self.server.log(), what)
     }
 
     fn lines(&self) -> Vec<String> {
@@ -77,6 +77,10 @@ impl Cramped {
     }
 }
 
+fn lines_with(log: &Log, what: &str) -> usize {
+    log.text().lines().filter(|line| line.contains(what)).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_log_directory_stops_nobody_is_told_once_and_used_again() {
     let stage = Stage::new();
@@ -87,9 +91,9 @@ async fn a_full_log_directory_stops_nobody_is_told_once_and_used_again() {
     cramped.serve_some().await;
     cramped.serve_some().await;
     block_in_place(|| {
-        cramped.server.wait_until("the stream goes on", |log| {
-            log.text().lines().filter(|line| line.contains("GET /openapi.json 200")).count() >= before + 400
-        });
+        cramped
+            .server
+            .wait_until("the stream goes on", |log| lines_with(log, "GET /openapi.json 200") >= before + 400);
     });
     assert_eq!(cramped.said("log-files-failed"), 1, "{}", cramped.server.log().tail());
     assert_eq!(cramped.said("log-files-recovered"), 0);

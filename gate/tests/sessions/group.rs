@@ -43,6 +43,17 @@ impl Ground {
     }
 }
 
+/// A group, all of whose servers have one session.
+async fn with_a_session() -> (Ground, Arc<dyn Sessions>, Token, Timestamp) {
+    let ground = Ground::start().await;
+    let sessions = redis_at(&ground.group.url());
+    let now = start();
+    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
+    // A log-in does not wait for the replicas; one that they have not got yet ends with its server.
+    let (ground, ()) = ground.with(|group| group.replicate().unwrap()).await;
+    (ground, sessions, token, now)
+}
+
 /// Nobody is refused for good: asks until there is an answer.
 async fn find(sessions: &dyn Sessions, token: &Token, now: Timestamp) -> (bool, Duration) {
     let began = Instant::now();
@@ -69,12 +80,7 @@ async fn the_contract_holds_over_a_group_before_and_after_a_failover() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_found_at_the_new_primary_by_who_was_connected_to_the_old_one() {
-    let ground = Ground::start().await;
-    let sessions = redis_at(&ground.group.url());
-    let now = start();
-    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
-    // A log-in does not wait for the replicas; one that they have not got yet ends with its server.
-    let (ground, ()) = ground.with(|group| group.replicate().unwrap()).await;
+    let (ground, sessions, token, now) = with_a_session().await;
     let first = ground.group.wait_for_primary().unwrap();
     let (ground, second) = ground.with(|group| group.fail_over().unwrap()).await;
     assert_ne!(first, second);
@@ -106,11 +112,7 @@ async fn a_session_is_found_at_the_new_primary_by_who_was_connected_to_the_old_o
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_whose_disk_fails_is_left_for_another_one() {
-    let ground = Ground::start().await;
-    let sessions = redis_at(&ground.group.url());
-    let now = start();
-    let (token, _) = sessions.create(user("ann"), STANDING, now).await.unwrap();
-    let (ground, ()) = ground.with(|group| group.replicate().unwrap()).await;
+    let (ground, sessions, token, now) = with_a_session().await;
     let first = ground.group.wait_for_primary().unwrap();
     let (ground, ()) = ground.with(move |group| fail_disk(&group.servers()[first])).await;
     let (asked, id) = (Arc::clone(&sessions), token.id());

@@ -61,21 +61,22 @@ impl Next {
             }
         }
         let missing = limit.saturating_sub(page.count);
-        let unfinished = || stretches.iter().filter(|stretch| stretch.more);
+        let unfinished = stretches.iter().filter(|stretch| stretch.more).count();
         let is_enough = page.bytes >= PAGE_BYTES || all.bytes >= MOST_BYTES || rows().count() >= MOST_ROWS;
-        if missing == 0 || unfinished().count() == 0 || is_enough {
+        if missing == 0 || unfinished == 0 || is_enough {
             return None;
         }
-        let wanted = missing.div_ceil(unfinished().count()) + 2;
+        let wanted = missing.div_ceil(unfinished) + 2;
         let most = match all.bytes.checked_div(all.count) {
             _ if rows().next().is_none() => FIRST_ROWS,
-            None => BLIND_ROWS / unfinished().count(),
+            None => BLIND_ROWS / unfinished,
             Some(mean) => {
                 let (fit, bearable) = ((PAGE_BYTES - page.bytes) / mean.max(1), MOST_BYTES / 2 / largest);
-                fit.min(bearable).min(BLIND_ROWS.max(2 * all.count)) / unfinished().count()
+                fit.min(bearable).min(BLIND_ROWS.max(2 * all.count)) / unfinished
             }
         };
-        let blind = BLIND_ROWS / unfinished().filter(|stretch| stretch.ends_deleted()).count().max(1);
+        let blind = BLIND_ROWS
+            / stretches.iter().filter(|stretch| stretch.more && stretch.ends_deleted()).count().max(1);
         Some(Self { length: wanted.min(most.max(1)), blind: blind.max(1), horizon })
     }
 
