@@ -5,6 +5,7 @@ set -eu
 service=$1 file=$2 secret=$3
 name="{{if eq .File.Name \"$file\"}}{{.SecretName}}{{end}}"
 now=$(docker service inspect --format "{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}$name{{end}}" "$service")
+[ -n "$now" ] || { echo "$service reads no secret as its $file: nothing was changed" >&2 && exit 1; }
 [ "$now" != "$secret" ] || exit 0
 set -- --secret-rm "$now" --secret-add "source=$secret,target=$file${4:-}"
 if [ "$(docker service inspect --format '{{.Spec.TaskTemplate.RestartPolicy.Condition}}' "$service")" != on-failure ]; then

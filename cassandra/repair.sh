@@ -8,18 +8,27 @@ every=${REPAIR_EVERY:-7d} again=${REPAIR_AGAIN:-1h}
 keyspaces=(${KEYSPACES:-penstock system_auth})
 # In seconds: how often it is looked whether all nodes are there, and how long one must have been missed to be repaired when it is back.
 look=${REPAIR_LOOK:-300} absence=${REPAIR_ABSENCE:-2700}
+log=${LOG_DIR:-/var/log/penstock}/cassandra-repair.log
+
+# To stdout, and into the log, which Logstash reads: a level, a sentence, and what nodetool said if it failed.
+say() {
+    echo "$2"
+    [ "$(stat -c %s "$log" 2> /dev/null || echo 0)" -lt 1048576 ] || mv "$log" "$log.1"
+    printf '{"@timestamp":"%s","log.level":"%s","message":"%s","service.name":"repair","host.hostname":"%s"%s}\n' \
+        "$(date -u +%FT%T.%3NZ)" "$1" "$2" "$HOSTNAME" "${3:+,\"error.message\":\"$3\"}" >> "$log"
+}
 
 nodes() { getent ahostsv4 tasks.cassandra | cut -d' ' -f1 | sort -u; }
 
 # "whole" where the first node that answers knows all that are found, and no others, and all are up; "lacking" otherwise; nothing if none answers.
 ring() {
-    local node status found
+    local node status found up
     found=$(nodes)
     for node in $found; do
         status=$(timeout 60 nodetool -h "$node" -u penstock -pwf /run/secrets/cassandra_jmx_password status 2> /dev/null) || continue
         # A node that has just started is not found at once, and would be left out.
-        if [ "$(grep -cE '^[UD?][NLJM] ' <<< "$status")" = "$(grep -c '^UN ' <<< "$status")" ] &&
-            [ "$(grep -c '^UN ' <<< "$status")" = "$(wc -w <<< "$found")" ]; then
+        up=$(grep -c '^UN ' <<< "$status")
+        if [ "$(grep -cE '^[UD?][NLJM] ' <<< "$status")" = "$up" ] && [ "$(wc -w <<< "$found")" = "$up" ]; then
             echo whole
         else
             echo lacking
@@ -39,7 +48,7 @@ rest() {
         lacking) lacks_since=${lacks_since:-$SECONDS} ;;
         whole)
             if [ -n "$lacks_since" ] && [ $((SECONDS - lacks_since)) -ge "$absence" ]; then
-                echo "a node was away for $((SECONDS - lacks_since)) s: repairing"
+                say info "a node was away for $((SECONDS - lacks_since)) s: repairing"
                 kill $timer
                 return
             fi
@@ -50,13 +59,19 @@ rest() {
 }
 
 repair_all() {
-    local failed=0 node keyspace
-    [ "$(ring)" = whole ] || { echo "ERROR: not all nodes of Cassandra are there; all is tried again after $again" >&2; return 1; }
+    local failed=0 node keyspace told
+    [ "$(ring)" = whole ] || { say error "not all nodes of Cassandra are there; all is tried again after $again"; return 1; }
     for node in $(nodes); do
         for keyspace in "${keyspaces[@]}"; do
-            echo "repairing $keyspace on $node"
-            if ! nodetool -h "$node" -u penstock -pwf /run/secrets/cassandra_jmx_password repair --full -pr "$keyspace"; then
-                echo "ERROR: $keyspace on $node was not repaired; all is tried again after $again" >&2
+            say info "repairing $keyspace on $node"
+            if told=$(nodetool -h "$node" -u penstock -pwf /run/secrets/cassandra_jmx_password repair --full -pr "$keyspace" 2>&1); then
+                echo "$told"
+                say info "repaired $keyspace on $node"
+            else
+                echo "$told"
+                # The end of it, without what would end a string of JSON.
+                say error "$keyspace on $node was not repaired; all is tried again after $again" \
+                    "$(tail -n 5 <<< "$told" | tr -s '[:cntrl:]"\\' ' ')"
                 failed=1
             fi
         done

@@ -51,6 +51,8 @@ if mapping=$(ask --fail "$url/$stream/_mapping" 2>/dev/null); then
     if [ "$before" != "$(known)" ] || [ $ours = no ]; then
         ask --fail-with-body -X POST "$url/$stream/_rollover"
         echo
+        # What it has begun by its own template is kept by a policy (index.lifecycle.name) that deletes nothing.
+        [ $ours = yes ] || ask --fail -o /dev/null -X POST "$url/$stream/_ilm/remove" 2> /dev/null || true
     fi
 fi
 # How long lines are kept is taken from the template when a stream is made, and not later.

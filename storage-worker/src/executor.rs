@@ -15,14 +15,15 @@ use crate::{
     store::{BucketId, Store, StoreError, View, load_told},
 };
 use messages::{Command, Envelope, OperationKey, Outcome, Rejection, time::MAX_CLOCK_SKEW};
+use process::now;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
 /// How often a command is placed anew because its collection was created meanwhile.
 const MOST_PLACES: usize = 4;
-/// Lists that are read at once: each may hold some megabytes.
-const MOST_LISTS: usize = 8;
+/// Lists that are read at once: each may hold some tens of megabytes.
+const MOST_LISTS: usize = 4;
 
 /// Carries out commands against one store.
 pub struct Executor {
@@ -108,7 +109,9 @@ impl Executor {
             }
             Command::ListRecords(command) => {
                 let _place = self.lists.acquire().await.map_err(|_| Died)?;
-                Ok(reader::list(&*self.store, &envelope.principal, collection, command).await?)
+                // The other half is for the way back.
+                let patience = now().until(envelope.deadline) / 2;
+                Ok(reader::list(&*self.store, &envelope.principal, collection, command, patience).await?)
             }
             _ => Ok(Outcome::Rejected(Rejection::Unsupported).into()),
         }

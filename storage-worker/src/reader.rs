@@ -16,12 +16,11 @@ use messages::{
     Consistency, Outcome, Principal, RecordId, Rejection,
     record::{ListRecords, ReadRecord},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// Buckets of one list that are read at the same time.
 const ABREAST: usize = 16;
-/// So often buckets are read for one page: then it ends, and says where to go on.
-const MOST_ROUNDS: usize = 64;
 /// Reads what gathers at each bucket: equal reads as one, all in one statement.
 pub struct GroupRead {
     /// Where from.
@@ -100,13 +99,16 @@ pub fn answer(
     )
 }
 
-/// One page of a collection. Each bucket is read in stretches, until the page is full or nothing is left.
+/// One page of a collection. Each bucket is read in stretches, until the page is full or nothing is left, or this has taken too long: a page
+/// ends then, and says where to go on.
 pub async fn list(
     store: &dyn Store,
     principal: &Principal,
     collection: &Collection,
     command: &ListRecords,
+    patience: Duration,
 ) -> Result<Answered, StoreError> {
+    let began = Instant::now();
     let visible =
         |id: &RecordId, row: Option<&Row>| access::check(principal, Access::Read, collection, id, row);
     if let (Rules::Records { .. }, Err(rejection)) =
@@ -117,13 +119,15 @@ pub async fn list(
     let limit = command.limit.clamp(1, 1_000) as usize;
     let mut stretches = vec![Stretch { more: true, ..Stretch::default() }; usize::from(collection.buckets)];
     let mut consistency = Consistency::Quorum;
-    for _ in 0..MOST_ROUNDS {
-        let Some(next) = list::Next::of(&stretches, limit) else { break };
+    while let Some(next) = list::Next::of(&stretches, limit) {
         stretches = stream::iter(collection.all_buckets().zip(stretches))
             .map(|(bucket, stretch)| lengthen(store, bucket, stretch, command.after.as_ref(), &next))
             .buffered(ABREAST)
             .try_collect()
             .await?;
+        if began.elapsed() > patience {
+            break;
+        }
     }
     for stretch in &mut stretches {
         consistency = consistency.max(stretch.consistency);

@@ -126,6 +126,10 @@ async fn grow(cluster: &Cluster, service: &Service, nodes: &mut Vec<Cassandra>) 
     // The third brings its copy of accounts with it.
     let told = String::from_utf8_lossy(&examine(&cluster.ground, &[]).stdout).into_owned();
     assert!(told.contains("system_auth has 3 copies"), "{told}");
+    assert!(
+        told.contains(&format!("{} has its copies since less than 14 days", cluster.ground.keyspace)),
+        "{told}"
+    );
     let third = nodes[0].join().unwrap();
     nodes.push(third);
     load.progress(50).await;
@@ -137,6 +141,11 @@ async fn grow(cluster: &Cluster, service: &Service, nodes: &mut Vec<Cassandra>) 
     let told = String::from_utf8_lossy(&raised.stdout).into_owned();
     assert!(raised.status.success() && told.contains("now has 3 copies"), "{raised:?}");
     repair(nodes, &cluster.ground.keyspace);
+    let told = String::from_utf8_lossy(&examine(&cluster.ground, &[]).stdout).into_owned();
+    assert!(
+        told.contains(&format!("all of {} was repaired within 14 days", cluster.ground.keyspace)),
+        "{told}"
+    );
     load.progress(50).await;
     let worker = cluster.admin_addresses[0];
     until_tolerance(worker, "3 replicas tolerate 1 failed node").await;

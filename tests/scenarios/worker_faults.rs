@@ -38,8 +38,9 @@ const LARGE: usize = 600;
 const MEMORY: u64 = 300 << 20;
 /// Some in each bucket.
 const DELETED: usize = 64;
+const SMALL: usize = 300;
 /// At once, of all documents that fit into a page.
-const LISTS: usize = 4;
+const LISTS: usize = 8;
 /// 100 ms are promised, by a machine that has nothing else to do.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 /// The deadline of a command, and a second; and what a busy machine may take besides.
@@ -270,11 +271,14 @@ async fn large_documents_in_queues_and_lists_fit_into_a_worker(stage: Stage) {
     for operation in &operations {
         assert_eq!(settled(&service.admin(), operation).await["status"], "done");
     }
-    // In front of them, what tells nothing of their size.
-    for number in 0..DELETED {
-        let path = format!("{records}/-{number}");
+    // In front of them, what tells nothing of their size: many small ones, and then deleted ones.
+    let small = (0..SMALL).map(|number| format!("{records}/-{number}"));
+    let deleted: Vec<_> = (0..DELETED).map(|number| format!("{records}/.{number}")).collect();
+    for path in small.chain(deleted.iter().cloned()) {
         service.admin().put(&path).json(&json!({})).await.is(201);
-        service.admin().delete(&path).await.is(204);
+    }
+    for path in &deleted {
+        service.admin().delete(path).await.is(204);
     }
     let list = async || service.admin().get(&format!("{records}?limit=1000")).await.is(200).json();
     for page in join_all((0..LISTS).map(|_| list())).await {

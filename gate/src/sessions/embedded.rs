@@ -7,8 +7,12 @@ use messages::{Standing, Timestamp, UserName, principal::User};
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::timeout};
+
+/// A disk may hang.
+const CHECKED_WITHIN: Duration = Duration::from_millis(600);
 
 /// Sessions in a directory of fjall.
 #[derive(Clone)]
@@ -120,7 +124,8 @@ impl Sessions for EmbeddedSessions {
     }
 
     async fn check(&self) -> Result<(), SessionsError> {
-        self.run(|store| Ok(store.sessions.contains_key([]).map(drop)?)).await
+        let looked_up = self.run(|store| Ok(store.sessions.contains_key([]).map(drop)?));
+        timeout(CHECKED_WITHIN, looked_up).await.map_err(unavailable)?
     }
 }
 

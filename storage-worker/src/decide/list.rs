@@ -46,8 +46,8 @@ pub struct Next {
 }
 
 impl Next {
-    /// What is still missing of a page: as many rows as fit into it if they are as large as those so far, and as a worker can bear if all are as
-    /// large as the largest. `None`: enough has been read.
+    /// What is still missing of a page: as many rows as fit into it if they are as large as those so far, and no more at once than a worker can
+    /// bear: nobody knows how large the next one is. `None`: enough has been read.
     pub fn of(stretches: &[Stretch], limit: usize) -> Option<Self> {
         let horizon = horizon(stretches);
         let rows = || stretches.iter().flat_map(|stretch| &stretch.rows);
@@ -66,18 +66,15 @@ impl Next {
         if missing == 0 || unfinished == 0 || is_enough {
             return None;
         }
+        let begun = rows().next().is_some();
+        let deleted = stretches.iter().filter(|stretch| stretch.more && stretch.ends_deleted()).count();
+        let borne = ROUND_ROWS.min(MOST_BYTES / 2 / largest);
+        let share = if (1..unfinished).contains(&deleted) { borne / 2 } else { borne };
+        let fit =
+            all.bytes.checked_div(all.count).map_or(share, |mean| (PAGE_BYTES - page.bytes) / mean.max(1));
+        let most = if begun { fit.min(share) / unfinished } else { FIRST_ROWS };
         let wanted = missing.div_ceil(unfinished) + 2;
-        let most = match all.bytes.checked_div(all.count) {
-            _ if rows().next().is_none() => FIRST_ROWS,
-            None => BLIND_ROWS / unfinished,
-            Some(mean) => {
-                let (fit, bearable) = ((PAGE_BYTES - page.bytes) / mean.max(1), MOST_BYTES / 2 / largest);
-                fit.min(bearable).min(BLIND_ROWS.max(2 * all.count)) / unfinished
-            }
-        };
-        let blind = BLIND_ROWS
-            / stretches.iter().filter(|stretch| stretch.more && stretch.ends_deleted()).count().max(1);
-        Some(Self { length: wanted.min(most.max(1)), blind: blind.max(1), horizon })
+        Some(Self { length: wanted.min(most.max(1)), blind: (share / deleted.max(1)).max(1), horizon })
     }
 
     /// How many of a bucket, none if as many of it lie beyond what all have been read to. Where the last one was deleted, many may have been.
@@ -110,10 +107,10 @@ impl Total {
 
 /// Rows read of each bucket before anything is known of their size.
 const FIRST_ROWS: usize = 1;
-/// Rows read of all buckets at once, or one of each, where few documents are known, as behind deleted records: at 256 KiB each, 16 MiB.
-const BLIND_ROWS: usize = 64;
-/// The most bytes of documents that are read for one page, where some buckets have many deleted records in front of those of others. What is read
-/// at once is bounded by half of it.
+/// The most rows read of all buckets at once, or one of each: at 256 KiB each, 24 MiB. Documents that follow small ones, or deleted ones, may be large.
+const ROUND_ROWS: usize = 96;
+/// The most bytes of documents that are read for one page, where some buckets have many deleted records in front of those of others. Where
+/// all are as large as the largest that is known, half of it is read at once.
 const MOST_BYTES: usize = 8 * PAGE_BYTES;
 /// The most rows that are read for one page: a list over many deleted records then says where to go on.
 const MOST_ROWS: usize = 20_000;
@@ -227,6 +224,12 @@ mod tests {
         Next::of(stretches, limit).map(|next| next.rows(&stretches[0]))
     }
 
+    /// Of all buckets.
+    fn read_at_once(stretches: &[Stretch], limit: usize) -> usize {
+        let next = Next::of(stretches, limit).unwrap();
+        stretches.iter().map(|stretch| next.rows(stretch)).sum()
+    }
+
     #[test]
     fn as_many_rows_are_read_as_a_page_takes() {
         let begun = vec![Stretch { more: true, ..Stretch::default() }; 16];
@@ -240,13 +243,17 @@ mod tests {
     fn a_page_of_unknown_documents_is_read_with_care() {
         let behind = |rows: Vec<Row>| vec![Stretch { rows, more: true, ..Stretch::default() }; 16];
         let deleted = vec![row("a", None), row("b", None), row("c", None)];
-        assert_eq!(next_length(&behind(deleted.clone()), 1_000), Some(BLIND_ROWS / 16));
-        let small = [deleted, vec![row("d", Some("{}")); 3]].concat();
-        assert_eq!(next_length(&behind(small.clone()), 1_000), Some(6), "twice as many as are known");
+        assert_eq!(next_length(&behind(deleted.clone()), 1_000), Some(ROUND_ROWS / 16));
+        let small = [deleted, vec![row("d", Some("{}")); 30]].concat();
+        assert_eq!(next_length(&behind(small.clone()), 1_000), Some(ROUND_ROWS / 16), "480 are small");
         let large = format!("\"{}\"", "x".repeat(1_000_000));
         let mixed = [vec![row("a", Some(&large))], vec![row("d", Some("{}")); 30]].concat();
         let one = [vec![stretch_of(mixed)], behind(small)].concat();
         assert_eq!(next_length(&one, 1_000), Some(1), "more are not borne if all are as large");
+        let deleted =
+            [vec![stretch_of(vec![row("a", Some(&large))]); 4], vec![stretch_of(vec![row("b", None)]); 2]]
+                .concat();
+        assert_eq!(read_at_once(&deleted, 1_000), 12, "a large one is known, though of others");
     }
 
     fn stretch_of(rows: Vec<Row>) -> Stretch {
@@ -259,7 +266,7 @@ mod tests {
         let others = vec![stretch_of(vec![row("b", Some(&large))]); 15];
         let stretches = [vec![stretch_of(vec![row("a", None)])], others].concat();
         let next = Next::of(&stretches, 1_000).unwrap();
-        assert_eq!((next.rows(&stretches[0]), next.rows(&stretches[1])), (BLIND_ROWS, 0));
+        assert_eq!((next.rows(&stretches[0]), next.rows(&stretches[1])), (MOST_BYTES / 2 / 200_002 / 2, 0));
     }
 
     #[test]

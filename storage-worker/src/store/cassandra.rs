@@ -18,6 +18,7 @@ pub mod examine;
 mod fault;
 mod majority;
 pub mod migrate;
+mod repairs;
 pub mod replicate;
 pub mod roles;
 mod rows;

@@ -2,23 +2,27 @@
 
 use crate::fixture::{Fixture, envelope};
 use futures_util::future::join_all;
-use messages::{Command, Outcome, RecordId, Rejection, record::ListRecords};
+use messages::{Command, Envelope, Outcome, RecordId, Rejection, record::ListRecords};
 use std::{collections::BTreeSet, sync::Arc};
 use storage_worker::store::Store;
 
 impl Fixture {
     async fn list(&self, limit: u32) -> Vec<RecordId> {
-        let (mut ids, mut after) = (Vec::new(), None);
+        self.pages(limit, |_| {}).await.concat()
+    }
+
+    async fn pages(&self, limit: u32, prepare: impl Fn(&mut Envelope)) -> Vec<Vec<RecordId>> {
+        let (mut pages, mut after) = (Vec::new(), None);
         loop {
             let list = ListRecords { collection: self.collection.clone(), limit, after, fields: Vec::new() };
-            let Outcome::RecordsListed(page) = self.run(&envelope(Command::ListRecords(list))).await else {
-                panic!("not a list")
-            };
+            let mut envelope = envelope(Command::ListRecords(list));
+            prepare(&mut envelope);
+            let Outcome::RecordsListed(page) = self.run(&envelope).await else { panic!("not a list") };
             assert!(page.records.len() <= limit as usize);
-            ids.extend(page.records.into_iter().map(|listed| listed.record.id));
+            pages.push(page.records.into_iter().map(|listed| listed.record.id).collect());
             match page.next {
                 Some(next) => after = Some(next),
-                None => return ids,
+                None => return pages,
             }
         }
     }
@@ -40,6 +44,10 @@ pub(crate) async fn a_list_holds_every_record_once(store: Arc<dyn Store>) {
         assert_eq!(ids.len(), expected.len(), "each once");
         assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), expected);
     }
+    // Nobody waits any more: one round, and no further.
+    let hasty = fixture.pages(1_000, |envelope| envelope.deadline = envelope.issued).await;
+    assert!(hasty.len() > 5, "{} pages", hasty.len());
+    assert_eq!(hasty.concat().into_iter().collect::<BTreeSet<_>>(), expected);
 }
 
 pub(crate) async fn a_successor_of_a_dropped_collection_is_empty(store: Arc<dyn Store>) {

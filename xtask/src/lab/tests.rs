@@ -88,7 +88,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 52] = [
+const TESTS: [Test; 53] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -139,6 +139,7 @@ const TESTS: [Test; 52] = [
     paused("cookie-rotated", 90, 90, rotations::cookie_rotated),
     unnoticed("dead-letters-drained", upkeep::dead_letters_drained),
     paused("brokers-restarted", 5, 5, processes::brokers),
+    unnoticed("sessions-restarted", redis::restarted),
     // Nobody can be known meanwhile.
     paused("sessions-all-killed", 90, 90, redis::all_killed),
     prepared(redis::to_node_3, without(2, paused("primary-never-back", 120, 120, redis::primary_never_back))),

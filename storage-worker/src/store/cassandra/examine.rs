@@ -1,6 +1,6 @@
 //! A look at a cluster from outside, for `penstock doctor`: what is not as it should be, and what to do.
 
-use super::{CassandraConfig, Standing, fault, migrate, replicate::replication_of, session};
+use super::{CassandraConfig, Standing, fault, migrate, repairs, replicate::replication_of, session};
 use crate::{store::StoreError, tolerance};
 use scylla::{
     client::session::Session,
@@ -25,11 +25,11 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn good(sentence: impl Into<String>) -> Self {
+    pub(super) fn good(sentence: impl Into<String>) -> Self {
         Self { ok: true, sentence: sentence.into() }
     }
 
-    fn bad(sentence: impl Into<String>) -> Self {
+    pub(super) fn bad(sentence: impl Into<String>) -> Self {
         Self { ok: false, sentence: sentence.into() }
     }
 }
@@ -63,6 +63,11 @@ pub async fn examine(config: &CassandraConfig, declared: Option<u8>) -> Result<V
     }
     findings.push(agreement(&schemas));
     findings.push(system_auth(&session, &config.keyspace).await?);
+    if standing.copies > 1 {
+        for keyspace in [&config.keyspace, "system_auth"] {
+            findings.push(repairs(&session, keyspace).await);
+        }
+    }
     findings.push(migrations(config).await);
     Ok(findings)
 }
@@ -159,6 +164,12 @@ async fn system_auth(session: &Session, keyspace: &str) -> Result<Finding, Store
             auth.unwrap_or(1)
         )),
         (_, auth) => Finding::good(format!("system_auth has {} copies", auth.unwrap_or(1))),
+    })
+}
+
+async fn repairs(session: &Session, keyspace: &str) -> Finding {
+    repairs::examine(session, keyspace).await.unwrap_or_else(|failure| {
+        Finding::bad(format!("whether {keyspace} was repaired cannot be read: {failure}"))
     })
 }
 

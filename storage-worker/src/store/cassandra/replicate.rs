@@ -4,9 +4,9 @@
 //! a majority of three copies may be two that a write to a single one has never reached. Between two steps all copies
 //! are therefore repaired.
 
-use super::{CassandraConfig, migrate, session};
+use super::{CassandraConfig, migrate, repairs, session};
 use crate::store::{StoreError, cassandra::fault};
-use scylla::{client::session::Session, cluster::metadata::Strategy, value::CqlTimestamp};
+use scylla::{client::session::Session, cluster::metadata::Strategy};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -70,7 +70,7 @@ pub async fn replicate(config: &CassandraConfig, repaired: Repaired) -> Result<R
             return Err(refuse(ReplicateError::NoRoom { copies, nodes, datacenter }));
         }
     }
-    if repaired == Repaired::LookUp && !was_repaired(&session, keyspace).await? {
+    if repaired == Repaired::LookUp && !repairs::since_last_change(&session, keyspace).await? {
         return Err(refuse(ReplicateError::NotRepaired(keyspace.clone())));
     }
     alter(&session, keyspace, &copies).await?;
@@ -146,29 +146,6 @@ async fn alter(
         ),
     )
     .await
-}
-
-/// Of which keyspace, from when to when, and what went wrong.
-type Repair = (Option<String>, Option<CqlTimestamp>, Option<CqlTimestamp>, Option<String>);
-
-/// Whether Cassandra has noted a repair of the keyspace that began after its replication was last changed.
-async fn was_repaired(session: &Session, keyspace: &str) -> Result<bool, StoreError> {
-    let changed = "SELECT writetime(replication) FROM system_schema.keyspaces WHERE keyspace_name = ?";
-    let answer = session.query_unpaged(changed, (keyspace,)).await.map_err(fault::of_read)?;
-    let (changed,) =
-        answer.into_rows_result().map_err(super::broken)?.first_row::<(i64,)>().map_err(super::broken)?;
-    let repairs = "SELECT keyspace_name, started_at, finished_at, exception_message \
-                   FROM system_distributed.parent_repair_history";
-    let answer = session.query_unpaged(repairs, ()).await.map_err(fault::of_read)?;
-    let rows = answer.into_rows_result().map_err(super::broken)?;
-    for repair in rows.rows::<Repair>().map_err(super::broken)? {
-        let (name, began, ended, failure) = repair.map_err(super::broken)?;
-        let after = began.is_some_and(|began| began.0.saturating_mul(1000) > changed);
-        if name.as_deref() == Some(keyspace) && after && ended.is_some() && failure.is_none() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn refuse(error: ReplicateError) -> StoreError {

@@ -50,10 +50,16 @@ pub(super) fn gate_frozen(lab: &Lab) -> Result<String> {
     Ok(format!("for {} s", FROZEN.as_secs()))
 }
 
-/// Each of the three nodes of RabbitMQ, by the words of docs/operations.md.
+/// Each of the three nodes of RabbitMQ to an image of another name, by the words of docs/operations.md, and back.
 pub(super) fn brokers(lab: &Lab) -> Result<String> {
-    lab.block("restart-brokers", &[])?;
-    Ok(String::new())
+    let [now, next] = ["1", "next"].map(|tag| format!("penstock-lab/trixie:{tag}"));
+    for node in lab.nodes() {
+        node.docker(&["tag", &now, &next])?;
+    }
+    for image in [next, now] {
+        lab.block("restart-brokers", &[("CHANGE", &format!("--image {image}"))])?;
+    }
+    Ok("there and back".to_owned())
 }
 
 /// Each node of Cassandra, by the words of docs/operations.md.

@@ -27,22 +27,24 @@ const NAMELESS: Duration = Duration::from_secs(15);
 /// Makes node 3 have the primary, so that it is lost with the node.
 pub(super) fn to_node_3(lab: &Lab) -> Result<()> {
     let node = lab.node(3);
-    let (name, password) = (format!("redis-{}", node.number), login(lab)?);
-    let server = node.containers(&name)?.pop().with_context(|| format!("no container of {name}"))?;
-    let prefer = |priority: &str| {
-        let set = ["redis-cli", "-e", "config", "set", "replica-priority", priority];
-        node.docker(&[&["exec", "--env", &password, &server], &set[..]].concat())
-    };
-    prefer("1")?;
+    let name = format!("redis-{}", node.number);
+    let prefer = |priority: u8| ask_server(&node, &format!("config set replica-priority {priority}"));
+    prefer(1)?;
     // Sentinels ask for priorities every ten seconds.
     let moved = fail_over(&node, |primary| primary == name);
-    prefer("100")?;
+    prefer(100)?;
     moved?;
     let known = |node: &Node| Ok(primary(node)? == name);
     wait_for(&format!("everybody knows {name}"), MOVED_WITHIN, || {
         Ok(lab.nodes().iter().map(known).collect::<Result<Vec<_>>>()?.iter().all(|knows| *knows))
     })
     .map(drop)
+}
+
+/// Each server and each sentinel, by the words of docs/operations.md.
+pub(super) fn restarted(lab: &Lab) -> Result<String> {
+    lab.block("restart-sessions", &[])?;
+    Ok(String::new())
 }
 
 /// The primary of Redis and the sentinel beside it, as when their files change: another server has taken over before.

@@ -151,10 +151,10 @@ fn update(lab: &Lab, service: &str, image: &str, tag: &str, end: &str) -> Result
     let inspect = ["service", "inspect", "--format", "{{.UpdateStatus.State}}", &name];
     let mut state = String::new();
     wait_for(&format!("{name} {end}"), UPDATED_WITHIN, || {
-        state = lab.node(1).docker(&inspect)?.trim().to_owned();
-        Ok(ENDS.contains(&state.as_str()))
+        state = lab.node(1).docker(&inspect)?;
+        Ok(ENDS.contains(&state.trim()))
     })?;
-    ensure!(state == end, "the update of {name} to {tag} ended with {state}, not {end}");
+    ensure!(state.trim() == end, "the update of {name} to {tag} ended with {state}, not {end}");
     Ok(())
 }
 
