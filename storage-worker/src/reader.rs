@@ -4,11 +4,11 @@ use crate::{
     decide::{
         Collection, Rules,
         access::{self, Access},
-        list::{self, Stretch},
+        list::{self, Draft, Reading},
     },
     gathering::Together,
     patience::patiently,
-    store::{BucketId, Row, Store, StoreError, View},
+    store::{BucketId, Row, Rows, Store, StoreError, View},
 };
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -117,50 +117,36 @@ pub async fn list(
         return Ok(Outcome::Rejected(rejection).into());
     }
     let limit = command.limit.clamp(1, 1_000) as usize;
-    let mut stretches = vec![Stretch { more: true, ..Stretch::default() }; usize::from(collection.buckets)];
+    let mut draft = Draft::new(collection.all_buckets(), command.after.clone(), limit);
     let mut consistency = Consistency::Quorum;
-    while let Some(next) = list::Next::of(&stretches, limit) {
-        stretches = stream::iter(collection.all_buckets().zip(stretches))
-            .map(|(bucket, stretch)| lengthen(store, bucket, stretch, command.after.as_ref(), &next))
-            .buffered(ABREAST)
-            .try_collect()
-            .await?;
-        if began.elapsed() > patience {
+    loop {
+        let plan = draft.plan();
+        if plan.is_empty() || draft.is_begun() && began.elapsed() > patience {
             break;
         }
+        let read: Vec<(Reading, Rows)> =
+            stream::iter(plan).map(|reading| scan(store, reading)).buffered(ABREAST).try_collect().await?;
+        for (reading, mut rows) in read {
+            consistency = consistency.max(rows.consistency);
+            hide(&mut rows.records, |row| visible(&row.id, Some(row)).is_ok());
+            draft.take(&reading, rows.records);
+        }
     }
-    for stretch in &mut stretches {
-        consistency = consistency.max(stretch.consistency);
-        hide(stretch, |row| visible(&row.id, Some(row)).is_ok());
-    }
-    let outcome = Outcome::RecordsListed(list::page(list::merge(stretches, limit), &command.fields));
+    let outcome = Outcome::RecordsListed(list::page(draft.merge(), &command.fields));
     Ok(Answered { outcome, consistency })
 }
 
 /// Rows that one may not see are walked past, like deleted ones.
-fn hide(stretch: &mut Stretch, visible: impl Fn(&Row) -> bool) {
-    for row in &mut stretch.rows {
+fn hide(rows: &mut [Row], visible: impl Fn(&Row) -> bool) {
+    for row in rows {
         if !visible(row) {
             row.document = None;
         }
     }
 }
 
-async fn lengthen(
-    store: &dyn Store,
-    bucket: BucketId,
-    mut stretch: Stretch,
-    after: Option<&RecordId>,
-    next: &list::Next,
-) -> Result<Stretch, StoreError> {
-    let length = next.rows(&stretch);
-    if length > 0 {
-        let after = stretch.rows.last().map(|row| row.id.clone()).or_else(|| after.cloned());
-        let limit = u32::try_from(length).unwrap_or(u32::MAX);
-        let rows = patiently(|| store.scan(bucket, after.as_ref(), limit)).await?;
-        stretch.more = rows.records.len() >= length;
-        stretch.consistency = stretch.consistency.max(rows.consistency);
-        stretch.rows.extend(rows.records);
-    }
-    Ok(stretch)
+async fn scan(store: &dyn Store, reading: Reading) -> Result<(Reading, Rows), StoreError> {
+    let limit = u32::try_from(reading.rows).unwrap_or(u32::MAX);
+    let rows = patiently(|| store.scan(reading.bucket, reading.after.as_ref(), limit)).await?;
+    Ok((reading, rows))
 }

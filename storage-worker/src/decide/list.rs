@@ -1,28 +1,72 @@
 //! One page of a collection: its buckets' rows merged in the order of their ids.
 
-use crate::store::Row;
-use messages::{
-    Consistency, Document, Record, RecordId,
-    outcome::{Listed, RecordsListed},
-};
-use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+mod fields;
+
+use crate::store::{BucketId, Row};
+use messages::{Document, Record, RecordId};
+
+pub use fields::page;
 
 /// The most bytes of documents in a page, unless its first record alone has more. A message ends at 16 MiB.
 pub const PAGE_BYTES: usize = 4 << 20;
+/// The most rows that are read at once: at 256 KiB each, 24 MiB. Nobody knows how large the next ones are, whatever came before.
+const ROUND_ROWS: usize = 96;
+/// The most bytes that are read at once, if no document is larger than the largest so far.
+const ROUND_BYTES: usize = 16 << 20;
+/// The most rows that are read for one page: a list over many deleted records then says where to go on.
+const MOST_ROWS: usize = 20_000;
 
-/// What has been read of one bucket so far, for one page.
-#[derive(Clone, Debug, Default)]
-pub struct Stretch {
-    /// Rows in the order of their ids, deleted ones too.
-    pub rows: Vec<Row>,
-    /// Whether the bucket may hold more behind the last of them.
-    pub more: bool,
-    /// The weakest of what stands behind the rows.
-    pub consistency: Consistency,
+/// A page that is being read, in rounds. It keeps what the page may have, and deleted records up to there.
+#[derive(Debug)]
+pub struct Draft {
+    stretches: Vec<Stretch>,
+    after: Option<RecordId>,
+    limit: usize,
+    /// Where the page ends at the latest, as it is full: nothing beyond is kept.
+    bound: Option<RecordId>,
+    largest: usize,
 }
 
-/// A page as far as the stretches allow.
+/// What has been read of one bucket so far.
+#[derive(Debug)]
+struct Stretch {
+    bucket: BucketId,
+    /// In the order of their ids, deleted ones too.
+    rows: Vec<Row>,
+    rest: Rest,
+}
+
+/// What is behind the last row of a stretch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Unknown,
+    /// Something, beyond the page.
+    Beyond,
+    Nothing,
+}
+
+/// Up to where something has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Horizon<'a> {
+    Nowhere,
+    At(&'a RecordId),
+    /// To the end, or beyond the page.
+    Everywhere,
+}
+
+/// Rows to be read of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Which.
+    pub bucket: BucketId,
+    /// Behind which id.
+    pub after: Option<RecordId>,
+    /// How many.
+    pub rows: usize,
+    stretch: usize,
+}
+
+/// A page as far as it has been read.
 #[derive(Debug)]
 pub struct Merged {
     /// The rows of the page, alive.
@@ -31,64 +75,157 @@ pub struct Merged {
     pub until: Option<RecordId>,
 }
 
-/// Up to which id all buckets have been read; `None`: to their ends.
-fn horizon(stretches: &[Stretch]) -> Option<RecordId> {
-    let unfinished = stretches.iter().filter(|stretch| stretch.more);
-    unfinished.filter_map(|stretch| stretch.rows.last()).map(|row| row.id.clone()).min()
-}
-
-/// How many rows to read next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next {
-    length: usize,
-    blind: usize,
-    horizon: Option<RecordId>,
-}
-
-impl Next {
-    /// What is still missing of a page: as many rows as fit into it if they are as large as those so far, and no more at once than a worker can
-    /// bear: nobody knows how large the next one is. `None`: enough has been read.
-    pub fn of(stretches: &[Stretch], limit: usize) -> Option<Self> {
-        let horizon = horizon(stretches);
-        let rows = || stretches.iter().flat_map(|stretch| &stretch.rows);
-        let (mut all, mut page, mut largest) = (Total::default(), Total::default(), 1);
-        for row in rows() {
-            let Some(size) = row.document.as_ref().map(Document::size) else { continue };
-            all.add(size);
-            largest = largest.max(size);
-            if horizon.as_ref().is_none_or(|end| row.id <= *end) {
-                page.add(size);
-            }
-        }
-        let missing = limit.saturating_sub(page.count);
-        let unfinished = stretches.iter().filter(|stretch| stretch.more).count();
-        let is_enough = page.bytes >= PAGE_BYTES || all.bytes >= MOST_BYTES || rows().count() >= MOST_ROWS;
-        if missing == 0 || unfinished == 0 || is_enough {
-            return None;
-        }
-        let begun = rows().next().is_some();
-        let deleted = stretches.iter().filter(|stretch| stretch.more && stretch.ends_deleted()).count();
-        let borne = ROUND_ROWS.min(MOST_BYTES / 2 / largest);
-        let share = if (1..unfinished).contains(&deleted) { borne / 2 } else { borne };
-        let fit =
-            all.bytes.checked_div(all.count).map_or(share, |mean| (PAGE_BYTES - page.bytes) / mean.max(1));
-        let most = if begun { fit.min(share) / unfinished } else { FIRST_ROWS };
-        let wanted = missing.div_ceil(unfinished) + 2;
-        Some(Self { length: wanted.min(most.max(1)), blind: (share / deleted.max(1)).max(1), horizon })
+impl Draft {
+    /// Nothing yet of a page of up to `limit` records behind an id.
+    pub fn new(buckets: impl Iterator<Item = BucketId>, after: Option<RecordId>, limit: usize) -> Self {
+        let unread = |bucket| Stretch { bucket, rows: Vec::new(), rest: Rest::Unknown };
+        Self { stretches: buckets.map(unread).collect(), after, limit, bound: None, largest: 1 }
     }
 
-    /// How many of a bucket, none if as many of it lie beyond what all have been read to. Where the last one was deleted, many may have been.
-    pub fn rows(&self, stretch: &Stretch) -> usize {
-        let length = if stretch.ends_deleted() { self.length.max(self.blind) } else { self.length };
-        let is_beyond = |row: &&Row| self.horizon.as_ref().is_some_and(|end| row.id > *end);
-        let beyond = stretch.rows.iter().rev().take_while(is_beyond).count();
-        if stretch.more && beyond < length { length } else { 0 }
+    /// What to read next, first of those buckets that have been read least far: as many rows as the page lacks if they are as large as those so
+    /// far. Nothing: enough has been read.
+    pub fn plan(&mut self) -> Vec<Reading> {
+        self.settle();
+        let horizon = self.horizon();
+        if horizon == Horizon::Everywhere || self.rows().count() >= MOST_ROWS {
+            return Vec::new();
+        }
+        let is_open = |(_, stretch): &(usize, &Stretch)| stretch.rest == Rest::Unknown;
+        let mut open: Vec<_> = self.stretches.iter().enumerate().filter(is_open).collect();
+        open.sort_unstable_by_key(|(_, stretch)| stretch.last());
+        let mut room = ROUND_ROWS.min(ROUND_BYTES / self.largest).max(1);
+        let deleted = open.iter().filter(|(_, stretch)| stretch.ends_deleted()).count();
+        let (length, many) = (self.lacking(horizon, open.len()), room / deleted.max(1));
+        let mut plan = Vec::new();
+        for (place, stretch) in open {
+            let rows = match stretch.reach() {
+                // The first of each tells how large they are.
+                Horizon::Nowhere => 1,
+                // A part of the others has not even that.
+                _ if horizon == Horizon::Nowhere => break,
+                _ if stretch.ends_deleted() => length.max(many),
+                _ => length,
+            };
+            if stretch.behind(horizon) >= rows {
+                continue;
+            }
+            let rows = rows.min(room);
+            let after = stretch.last().or(self.after.as_ref()).cloned();
+            plan.push(Reading { bucket: stretch.bucket, after, rows, stretch: place });
+            room -= rows;
+            if room == 0 {
+                break;
+            }
+        }
+        plan
+    }
+
+    /// Rows as they were read, in the order of their ids.
+    pub fn take(&mut self, reading: &Reading, rows: Vec<Row>) {
+        let Some(stretch) = self.stretches.get_mut(reading.stretch) else { return };
+        if rows.len() < reading.rows {
+            stretch.rest = Rest::Nothing;
+        }
+        self.largest = rows.iter().map(size).max().unwrap_or_default().max(self.largest);
+        stretch.rows.extend(rows);
+    }
+
+    /// Whether something is known of each bucket, so that the page can end here.
+    pub fn is_begun(&self) -> bool {
+        self.horizon() != Horizon::Nowhere
+    }
+
+    /// The page, as far as all buckets have been read.
+    pub fn merge(mut self) -> Merged {
+        self.settle();
+        let until = match self.horizon() {
+            Horizon::Nowhere => self.after.clone(),
+            Horizon::At(id) => Some(id.clone()),
+            Horizon::Everywhere if self.stretches.iter().any(|stretch| stretch.rest == Rest::Beyond) => {
+                self.bound.clone()
+            }
+            Horizon::Everywhere => None,
+        };
+        let mut rows: Vec<Row> = self.stretches.into_iter().flat_map(|stretch| stretch.rows).collect();
+        rows.retain(|row| until.as_ref().is_none_or(|end| row.id <= *end));
+        rows.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Merged { records: rows.iter().filter_map(Row::live).collect(), until }
+    }
+
+    /// Up to where all buckets have been read.
+    fn horizon(&self) -> Horizon<'_> {
+        self.stretches.iter().map(Stretch::reach).min().unwrap_or(Horizon::Everywhere)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.stretches.iter().flat_map(|stretch| &stretch.rows)
+    }
+
+    /// How many rows each of so many buckets is to have behind the horizon.
+    fn lacking(&self, horizon: Horizon<'_>, buckets: usize) -> usize {
+        let (mut all, mut page) = (Total::default(), Total::default());
+        for row in self.rows().filter(|row| row.document.is_some()) {
+            all.add(row);
+            if horizon >= Horizon::At(&row.id) {
+                page.add(row);
+            }
+        }
+        let lacking = self.limit.saturating_sub(page.count).div_ceil(buckets) + 2;
+        let room = PAGE_BYTES.saturating_sub(page.bytes);
+        let fit = all.bytes.checked_div(all.count).map_or(lacking, |mean| room / mean.max(1) / buckets);
+        lacking.min(fit.max(1))
+    }
+
+    /// Looks where the page ends, if what is known fills it, and drops what is beyond. What is still to come can only make it end earlier.
+    fn settle(&mut self) {
+        let mut live: Vec<&Row> = self.rows().filter(|row| row.document.is_some()).collect();
+        live.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        let (mut page, mut full, mut last) = (Total::default(), false, None);
+        for row in live {
+            full = page.count == self.limit || page.count > 0 && page.bytes + size(row) > PAGE_BYTES;
+            if full {
+                break;
+            }
+            page.add(row);
+            last = Some(&row.id);
+        }
+        if full || page.count == self.limit {
+            self.bound = last.cloned();
+        }
+        if let Some(bound) = &self.bound {
+            self.stretches.iter_mut().for_each(|stretch| stretch.end_at(bound));
+        }
     }
 }
 
 impl Stretch {
+    fn last(&self) -> Option<&RecordId> {
+        self.rows.last().map(|row| &row.id)
+    }
+
     fn ends_deleted(&self) -> bool {
         self.rows.last().is_some_and(|row| row.document.is_none())
+    }
+
+    fn reach(&self) -> Horizon<'_> {
+        match (self.rest, self.last()) {
+            (Rest::Unknown, None) => Horizon::Nowhere,
+            (Rest::Unknown, Some(last)) => Horizon::At(last),
+            (Rest::Beyond | Rest::Nothing, _) => Horizon::Everywhere,
+        }
+    }
+
+    /// How many rows are beyond what all buckets have been read to.
+    fn behind(&self, horizon: Horizon<'_>) -> usize {
+        self.rows.iter().rev().take_while(|row| Horizon::At(&row.id) > horizon).count()
+    }
+
+    fn end_at(&mut self, bound: &RecordId) {
+        let dropped = self.rows.split_off(self.rows.partition_point(|row| row.id <= *bound));
+        let reaches = !dropped.is_empty() || self.last() == Some(bound);
+        if self.rest == Rest::Unknown && reaches || dropped.iter().any(|row| row.document.is_some()) {
+            self.rest = Rest::Beyond;
+        }
     }
 }
 
@@ -99,71 +236,21 @@ struct Total {
 }
 
 impl Total {
-    fn add(&mut self, size: usize) {
+    fn add(&mut self, row: &Row) {
         self.count += 1;
-        self.bytes += size;
+        self.bytes += size(row);
     }
 }
 
-/// Rows read of each bucket before anything is known of their size.
-const FIRST_ROWS: usize = 1;
-/// The most rows read of all buckets at once, or one of each: at 256 KiB each, 24 MiB. Documents that follow small ones, or deleted ones, may be large.
-const ROUND_ROWS: usize = 96;
-/// The most bytes of documents that are read for one page, where some buckets have many deleted records in front of those of others. Where
-/// all are as large as the largest that is known, half of it is read at once.
-const MOST_BYTES: usize = 8 * PAGE_BYTES;
-/// The most rows that are read for one page: a list over many deleted records then says where to go on.
-const MOST_ROWS: usize = 20_000;
-
-/// Merges what was read of each bucket, up to `limit` live records and no further than all of them reach.
-pub fn merge(stretches: Vec<Stretch>, limit: usize) -> Merged {
-    let horizon = horizon(&stretches);
-    let mut rows: Vec<Row> = stretches.into_iter().flat_map(|stretch| stretch.rows).collect();
-    rows.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    let reachable = rows.into_iter().take_while(|row| horizon.as_ref().is_none_or(|end| row.id <= *end));
-    let (mut records, mut bytes): (Vec<Record>, usize) = (Vec::new(), 0);
-    for record in reachable.filter_map(|row| row.live()) {
-        bytes += record.document.size();
-        if records.len() == limit || bytes > PAGE_BYTES && !records.is_empty() {
-            let until = records.last().map(|record| record.id.clone());
-            return Merged { records, until };
-        }
-        records.push(record);
-    }
-    Merged { records, until: horizon }
-}
-
-/// The page as it is answered, with only these top-level members of each document (none: all of it).
-pub fn page(merged: Merged, fields: &[String]) -> RecordsListed {
-    let records = merged.records.into_iter().map(|mut record| {
-        let etag = record.etag();
-        if let Some(projected) = project(&record.document, fields) {
-            record.document = projected;
-        }
-        Listed { record, etag }
-    });
-    RecordsListed { records: records.collect(), next: merged.until }
-}
-
-/// Members in the order asked for; a document that is no object stays whole.
-fn project(document: &Document, fields: &[String]) -> Option<Document> {
-    if fields.is_empty() {
-        return None;
-    }
-    let members: BTreeMap<String, &RawValue> = document.read().ok()?;
-    let mut chosen = Vec::new();
-    for field in fields {
-        if let Some(value) = members.get(field) {
-            chosen.push(format!("{}:{}", serde_json::to_string(field).ok()?, value.get()));
-        }
-    }
-    Document::parse(format!("{{{}}}", chosen.join(",")).as_bytes()).ok()
+fn size(row: &Row) -> usize {
+    row.document.as_ref().map_or(0, Document::size)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use messages::{Timestamp, Version};
+    use uuid::Uuid;
 
     fn row(id: &str, text: Option<&str>) -> Row {
         Row {
@@ -176,111 +263,135 @@ mod tests {
         }
     }
 
-    fn stretch(ids: &[&str], more: bool) -> Stretch {
-        Stretch { rows: ids.iter().map(|id| row(id, Some("{}"))).collect(), more, ..Stretch::default() }
+    /// What buckets hold, and what reading a page of it takes.
+    struct Shelf(Vec<Vec<Row>>);
+
+    struct Read {
+        page: Merged,
+        /// Rows read in each round.
+        rounds: Vec<usize>,
+        /// The most bytes of documents that were known at a time.
+        most: usize,
     }
 
-    fn ids(merged: &Merged) -> Vec<&str> {
-        merged.records.iter().map(|record| record.id.as_str()).collect()
+    impl Shelf {
+        fn of(buckets: &[&[&str]]) -> Self {
+            Self(buckets.iter().map(|ids| ids.iter().map(|id| row(id, Some("{}"))).collect()).collect())
+        }
+
+        fn page(&self, after: Option<&str>, limit: usize) -> Read {
+            let bucket = |bucket| BucketId { collection: Uuid::nil(), bucket };
+            let mut draft = Draft::new(
+                (0..).take(self.0.len()).map(bucket),
+                after.map(|after| after.parse().unwrap()),
+                limit,
+            );
+            let (mut rounds, mut most) = (Vec::new(), 0);
+            loop {
+                let plan = draft.plan();
+                if plan.is_empty() {
+                    return Read { page: draft.merge(), rounds, most };
+                }
+                for reading in &plan {
+                    let held = &self.0[usize::from(reading.bucket.bucket)];
+                    let behind =
+                        held.iter().filter(|row| reading.after.as_ref().is_none_or(|id| row.id > *id));
+                    draft.take(reading, behind.take(reading.rows).cloned().collect());
+                }
+                rounds.push(plan.iter().map(|reading| reading.rows).sum());
+                most = most.max(draft.rows().map(size).sum());
+            }
+        }
+
+        fn ids(&self, limit: usize) -> (Vec<String>, Option<String>) {
+            let page = self.page(None, limit).page;
+            let ids = page.records.iter().map(|record| record.id.as_str().to_owned()).collect();
+            (ids, page.until.map(|until| until.as_str().to_owned()))
+        }
+
+        /// So many documents of a size, one after the other in so many buckets.
+        fn spread(buckets: usize, count: usize, size: usize) -> Self {
+            let text = format!("\"{}\"", "x".repeat(size - 2));
+            let mut shelf = Self(vec![Vec::new(); buckets]);
+            for number in 0..count {
+                // Not in turns: a bucket may have none of many, or several of few.
+                let bucket = number.wrapping_mul(2_654_435_761) % 65_537 % buckets;
+                shelf.0[bucket].push(row(&format!("{number:06}"), Some(&text)));
+            }
+            shelf
+        }
     }
 
     #[test]
-    fn a_page_goes_no_further_than_every_bucket_was_read() {
-        let merged = merge(
-            vec![stretch(&["a", "d"], true), stretch(&["b", "c", "e"], true), stretch(&["f"], false)],
-            9,
-        );
-        assert_eq!(ids(&merged), ["a", "b", "c", "d"]);
-        assert_eq!(merged.until.unwrap().as_str(), "d");
-    }
-
-    #[test]
-    fn a_full_page_ends_at_its_last_record() {
-        let merged = merge(vec![stretch(&["a", "c"], false), stretch(&["b"], false)], 2);
-        assert_eq!((ids(&merged), merged.until.as_ref().unwrap().as_str()), (vec!["a", "b"], "b"));
-        let merged = merge(vec![stretch(&["a", "c"], false), stretch(&["b"], false)], 3);
-        assert_eq!((ids(&merged), merged.until.is_none()), (vec!["a", "b", "c"], true));
+    fn a_page_has_the_first_of_all_buckets() {
+        let shelf = Shelf::of(&[&["a", "d"], &["b", "c", "e"], &["f"]]);
+        assert_eq!(shelf.ids(9), (["a", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec(), None));
+        assert_eq!(shelf.ids(2), (["a", "b"].map(str::to_owned).to_vec(), Some("b".to_owned())));
+        assert_eq!(shelf.ids(6).1, None, "nothing is left");
     }
 
     #[test]
     fn deleted_records_take_no_place_but_are_walked_past() {
-        let rows = vec![row("a", None), row("b", Some("{}")), row("c", None)];
-        let merged = merge(vec![Stretch { rows, more: true, ..Stretch::default() }], 1);
-        assert_eq!((ids(&merged), merged.until.as_ref().unwrap().as_str()), (vec!["b"], "c"));
+        let deleted = |id: &usize| row(&format!("{id:06}"), None);
+        let many: Vec<Row> = (0..300).collect::<Vec<_>>().iter().map(deleted).collect();
+        let one =
+            Shelf(vec![[many.clone(), vec![row("x", Some("{}"))]].concat(), vec![row("y", Some("{}"))]]);
+        assert_eq!(one.ids(1), (vec!["x".to_owned()], Some("x".to_owned())));
+        assert!(one.page(None, 1).rounds.len() < 8, "{:?}", one.page(None, 1).rounds);
     }
 
     #[test]
-    fn a_page_is_bounded_in_bytes_too() {
-        let text = format!("\"{}\"", "x".repeat(1 << 20));
-        let large = |id| row(id, Some(&text));
-        let stretch = Stretch { rows: ["a", "b", "c", "d", "e"].map(large).to_vec(), ..Stretch::default() };
-        let merged = merge(vec![stretch.clone()], 9);
-        assert_eq!((ids(&merged), merged.until.as_ref().unwrap().as_str()), (vec!["a", "b", "c"], "c"));
-        assert_eq!(Next::of(&[Stretch { more: true, ..stretch }], 1_000), None);
-    }
-
-    /// Of the first bucket.
-    fn next_length(stretches: &[Stretch], limit: usize) -> Option<usize> {
-        Next::of(stretches, limit).map(|next| next.rows(&stretches[0]))
-    }
-
-    /// Of all buckets.
-    fn read_at_once(stretches: &[Stretch], limit: usize) -> usize {
-        let next = Next::of(stretches, limit).unwrap();
-        stretches.iter().map(|stretch| next.rows(stretch)).sum()
-    }
-
-    #[test]
-    fn as_many_rows_are_read_as_a_page_takes() {
-        let begun = vec![Stretch { more: true, ..Stretch::default() }; 16];
-        assert_eq!(next_length(&begun, 1_000), Some(FIRST_ROWS));
-        assert_eq!(next_length(&begun, 1), Some(FIRST_ROWS));
-        assert_eq!(next_length(&[stretch(&["a", "b"], true), stretch(&["c"], false)], 10), Some(10));
-        assert_eq!(next_length(&[stretch(&["a"], false)], 10), None);
+    fn all_pages_together_have_everything_once_whatever_its_size_and_wherever_it_lies() {
+        for (buckets, count, size) in
+            [(16, 1_000, 2), (64, 150, 200_000), (1_024, 1_200, 20_000), (1_024, 30, 900_000)]
+        {
+            let shelf = Shelf::spread(buckets, count, size);
+            let (mut after, mut found): (Option<RecordId>, Vec<String>) = (None, Vec::new());
+            loop {
+                let read = shelf.page(after.as_ref().map(RecordId::as_str), 700);
+                assert!(read.rounds.iter().all(|rows| *rows <= ROUND_ROWS), "{:?}", read.rounds);
+                let bytes: usize = read.page.records.iter().map(|record| record.document.size()).sum();
+                assert!(bytes <= PAGE_BYTES && read.page.records.len() <= 700);
+                assert!(read.most <= PAGE_BYTES + ROUND_ROWS * size, "{} bytes at once", read.most);
+                let (full, some) = (bytes + 2 * size > PAGE_BYTES, read.page.records.len() == 700);
+                assert!(full || some || read.page.until.is_none(), "a page has all that fits into it");
+                found.extend(read.page.records.iter().map(|record| record.id.as_str().to_owned()));
+                let Some(until) = read.page.until else { break };
+                after = Some(until);
+            }
+            assert_eq!(found, (0..count).map(|number| format!("{number:06}")).collect::<Vec<_>>());
+        }
     }
 
     #[test]
-    fn a_page_of_unknown_documents_is_read_with_care() {
-        let behind = |rows: Vec<Row>| vec![Stretch { rows, more: true, ..Stretch::default() }; 16];
-        let deleted = vec![row("a", None), row("b", None), row("c", None)];
-        assert_eq!(next_length(&behind(deleted.clone()), 1_000), Some(ROUND_ROWS / 16));
-        let small = [deleted, vec![row("d", Some("{}")); 30]].concat();
-        assert_eq!(next_length(&behind(small.clone()), 1_000), Some(ROUND_ROWS / 16), "480 are small");
-        let large = format!("\"{}\"", "x".repeat(1_000_000));
-        let mixed = [vec![row("a", Some(&large))], vec![row("d", Some("{}")); 30]].concat();
-        let one = [vec![stretch_of(mixed)], behind(small)].concat();
-        assert_eq!(next_length(&one, 1_000), Some(1), "more are not borne if all are as large");
-        let deleted =
-            [vec![stretch_of(vec![row("a", Some(&large))]); 4], vec![stretch_of(vec![row("b", None)]); 2]]
-                .concat();
-        assert_eq!(read_at_once(&deleted, 1_000), 12, "a large one is known, though of others");
-    }
-
-    fn stretch_of(rows: Vec<Row>) -> Stretch {
-        Stretch { rows, more: true, ..Stretch::default() }
+    fn small_records_take_few_rounds_in_many_buckets_too() {
+        for (buckets, most) in [(16, 14), (64, 18), (1_024, 40)] {
+            let rounds = Shelf::spread(buckets, 5_000, 2).page(None, 1_000).rounds;
+            assert!(rounds.len() <= most, "{} rounds of {buckets} buckets: {rounds:?}", rounds.len());
+        }
     }
 
     #[test]
-    fn one_bucket_of_deleted_records_is_walked_past_while_others_wait() {
-        let large = format!("\"{}\"", "x".repeat(200_000));
-        let others = vec![stretch_of(vec![row("b", Some(&large))]); 15];
-        let stretches = [vec![stretch_of(vec![row("a", None)])], others].concat();
-        let next = Next::of(&stretches, 1_000).unwrap();
-        assert_eq!((next.rows(&stretches[0]), next.rows(&stretches[1])), (MOST_BYTES / 2 / 200_002 / 2, 0));
+    fn large_ones_behind_small_or_deleted_ones_are_borne() {
+        let large = format!("\"{}\"", "x".repeat(240_000));
+        for text in [Some("{}"), None] {
+            let bucket = |bucket: usize| {
+                let front = (0..20).map(|number| row(&format!("a{number:02}-{bucket}"), text));
+                front
+                    .chain((0..20).map(|number| row(&format!("b{number:02}-{bucket}"), Some(&large))))
+                    .collect()
+            };
+            let read = Shelf((0..16).map(bucket).collect()).page(None, 1_000);
+            assert!(read.most <= PAGE_BYTES + ROUND_ROWS * large.len(), "{} bytes at once", read.most);
+            assert!(read.rounds.iter().all(|rows| *rows <= ROUND_ROWS));
+            let known = read.rounds.iter().rev().take(3).copied().max();
+            assert!(known <= Some(ROUND_BYTES / large.len()), "{:?}", read.rounds);
+        }
     }
 
     #[test]
-    fn fields_are_taken_as_they_are_written() {
-        let merged = merge(
-            vec![Stretch {
-                rows: vec![row("a", Some(r#"{"x":1.50, "y":{"z":1},"w":0}"#))],
-                ..Stretch::default()
-            }],
-            1,
-        );
-        let etag = merged.records[0].etag();
-        let page = page(merged, &["y".to_owned(), "x".to_owned(), "none".to_owned()]);
-        assert_eq!(page.records[0].record.document.as_str(), r#"{"y":{"z":1},"x":1.50}"#);
-        assert_eq!(page.records[0].etag, etag);
+    fn a_record_that_is_larger_than_a_page_is_one() {
+        let shelf = Shelf::spread(16, 3, PAGE_BYTES + 2);
+        assert_eq!(shelf.ids(9), (vec!["000000".to_owned()], Some("000000".to_owned())));
     }
 }
