@@ -328,6 +328,8 @@ mod tests {
         assert_eq!(shelf.ids(9), (["a", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec(), None));
         assert_eq!(shelf.ids(2), (["a", "b"].map(str::to_owned).to_vec(), Some("b".to_owned())));
         assert_eq!(shelf.ids(6).1, None, "nothing is left");
+        let one = Shelf::of(&[&["a", "b", "c"]]);
+        assert_eq!(one.ids(2).1, Some("b".to_owned()), "c was read, and dropped");
     }
 
     #[test]
