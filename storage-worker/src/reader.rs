@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 /// Buckets of one list that are read at the same time.
 const ABREAST: usize = 16;
+
 /// Reads what gathers at each bucket: equal reads as one, all in one statement.
 pub struct GroupRead {
     /// Where from.
