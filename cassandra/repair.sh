@@ -8,6 +8,8 @@ every=${REPAIR_EVERY:-7d} again=${REPAIR_AGAIN:-1h}
 keyspaces=(${KEYSPACES:-penstock system_auth})
 # In seconds: how often it is looked whether all nodes are there, and how long one must have been missed to be repaired when it is back.
 look=${REPAIR_LOOK:-300} absence=${REPAIR_ABSENCE:-2700}
+# What takes longer hangs, and would keep the others from being repaired.
+longest=${REPAIR_LONGEST:-2d}
 log=${LOG_DIR:-/var/log/penstock}/cassandra-repair.log
 
 # To stdout, and into the log, which Logstash reads: a level, a sentence, and what nodetool said if it failed.
@@ -64,7 +66,7 @@ repair_all() {
     for node in $(nodes); do
         for keyspace in "${keyspaces[@]}"; do
             say info "repairing $keyspace on $node"
-            if told=$(nodetool -h "$node" -u penstock -pwf /run/secrets/cassandra_jmx_password repair --full -pr "$keyspace" 2>&1); then
+            if told=$(timeout "$longest" nodetool -h "$node" -u penstock -pwf /run/secrets/cassandra_jmx_password repair --full -pr "$keyspace" 2>&1); then
                 echo "$told"
                 say info "repaired $keyspace on $node"
             else

@@ -127,23 +127,13 @@ pub async fn list(
         }
         let read: Vec<(Reading, Rows)> =
             stream::iter(plan).map(|reading| scan(store, reading)).buffered(ABREAST).try_collect().await?;
-        for (reading, mut rows) in read {
+        for (reading, rows) in read {
             consistency = consistency.max(rows.consistency);
-            hide(&mut rows.records, |row| visible(&row.id, Some(row)).is_ok());
-            draft.take(&reading, rows.records);
+            draft.take(&reading, rows.records, |row| visible(&row.id, Some(row)).is_ok());
         }
     }
     let outcome = Outcome::RecordsListed(list::page(draft.merge(), &command.fields));
     Ok(Answered { outcome, consistency })
-}
-
-/// Rows that one may not see are walked past, like deleted ones.
-fn hide(rows: &mut [Row], visible: impl Fn(&Row) -> bool) {
-    for row in rows {
-        if !visible(row) {
-            row.document = None;
-        }
-    }
 }
 
 async fn scan(store: &dyn Store, reading: Reading) -> Result<(Reading, Rows), StoreError> {

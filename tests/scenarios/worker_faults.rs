@@ -284,6 +284,14 @@ async fn large_documents_in_queues_and_lists_fit_into_a_worker(stage: Stage) {
     for page in join_all((0..LISTS).map(|_| list())).await {
         assert!(page["records"].as_array().is_some_and(|records| !records.is_empty()), "{page}");
     }
+    let (mut listed, mut cursor) = (0, String::new());
+    loop {
+        let page = service.admin().get(&format!("{records}?limit=1000{cursor}")).await.is(200).json();
+        listed += page["records"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(listed, SMALL + LARGE);
     let most = cluster.workers[0].most_memory().unwrap();
     eprintln!("a worker had {} MB at most", most >> 20);
     assert!(most <= MEMORY, "{} MB", most >> 20);

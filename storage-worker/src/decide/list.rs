@@ -1,6 +1,8 @@
 //! One page of a collection: its buckets' rows merged in the order of their ids.
 
 mod fields;
+#[cfg(test)]
+mod tests;
 
 use crate::store::{BucketId, Row};
 use messages::{Document, Record, RecordId};
@@ -98,7 +100,7 @@ impl Draft {
         let (length, many) = (self.lacking(horizon, open.len()), room / deleted.max(1));
         let mut plan = Vec::new();
         for (place, stretch) in open {
-            let rows = match stretch.reach() {
+            let wanted = match stretch.reach() {
                 // The first of each tells how large they are.
                 Horizon::Nowhere => 1,
                 // A part of the others has not even that.
@@ -106,10 +108,8 @@ impl Draft {
                 _ if stretch.ends_deleted() => length.max(many),
                 _ => length,
             };
-            if stretch.behind(horizon) >= rows {
-                continue;
-            }
-            let rows = rows.min(room);
+            // While there is room, one more of those that have enough: to read bucket after bucket takes longer than to read some rows in vain.
+            let rows = wanted.saturating_sub(stretch.behind(horizon)).clamp(1, room);
             let after = stretch.last().or(self.after.as_ref()).cloned();
             plan.push(Reading { bucket: stretch.bucket, after, rows, stretch: place });
             room -= rows;
@@ -120,13 +120,19 @@ impl Draft {
         plan
     }
 
-    /// Rows as they were read, in the order of their ids.
-    pub fn take(&mut self, reading: &Reading, rows: Vec<Row>) {
+    /// Rows as they were read, in the order of their ids. Those that one may not see are walked past, like deleted ones; but not without
+    /// learning how large they are.
+    pub fn take(&mut self, reading: &Reading, mut rows: Vec<Row>, is_visible: impl Fn(&Row) -> bool) {
         let Some(stretch) = self.stretches.get_mut(reading.stretch) else { return };
         if rows.len() < reading.rows {
             stretch.rest = Rest::Nothing;
         }
         self.largest = rows.iter().map(size).max().unwrap_or_default().max(self.largest);
+        for row in &mut rows {
+            if !is_visible(row) {
+                row.document = None;
+            }
+        }
         stretch.rows.extend(rows);
     }
 
@@ -176,8 +182,10 @@ impl Draft {
         lacking.min(fit.max(1))
     }
 
-    /// Looks where the page ends, if what is known fills it, and drops what is beyond. What is still to come can only make it end earlier.
+    /// Looks where the page ends, if what is known fills it, and drops what is beyond. What is still to come can only make it end earlier: of
+    /// what is beyond, some is not known any more.
     fn settle(&mut self) {
+        self.drop_beyond();
         let mut live: Vec<&Row> = self.rows().filter(|row| row.document.is_some()).collect();
         live.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         let (mut page, mut full, mut last) = (Total::default(), false, None);
@@ -191,7 +199,11 @@ impl Draft {
         }
         if full || page.count == self.limit {
             self.bound = last.cloned();
+            self.drop_beyond();
         }
+    }
+
+    fn drop_beyond(&mut self) {
         if let Some(bound) = &self.bound {
             self.stretches.iter_mut().for_each(|stretch| stretch.end_at(bound));
         }
@@ -244,156 +256,4 @@ impl Total {
 
 fn size(row: &Row) -> usize {
     row.document.as_ref().map_or(0, Document::size)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use messages::{Timestamp, Version};
-    use uuid::Uuid;
-
-    fn row(id: &str, text: Option<&str>) -> Row {
-        Row {
-            id: id.parse().unwrap(),
-            version: Version::FIRST,
-            created: Timestamp::from_micros(1),
-            modified: Timestamp::from_micros(1),
-            owner: "ann".parse().unwrap(),
-            document: text.map(|text| Document::parse(text.as_bytes()).unwrap()),
-        }
-    }
-
-    /// What buckets hold, and what reading a page of it takes.
-    struct Shelf(Vec<Vec<Row>>);
-
-    struct Read {
-        page: Merged,
-        /// Rows read in each round.
-        rounds: Vec<usize>,
-        /// The most bytes of documents that were known at a time.
-        most: usize,
-    }
-
-    impl Shelf {
-        fn of(buckets: &[&[&str]]) -> Self {
-            Self(buckets.iter().map(|ids| ids.iter().map(|id| row(id, Some("{}"))).collect()).collect())
-        }
-
-        fn page(&self, after: Option<&str>, limit: usize) -> Read {
-            let bucket = |bucket| BucketId { collection: Uuid::nil(), bucket };
-            let mut draft = Draft::new(
-                (0..).take(self.0.len()).map(bucket),
-                after.map(|after| after.parse().unwrap()),
-                limit,
-            );
-            let (mut rounds, mut most) = (Vec::new(), 0);
-            loop {
-                let plan = draft.plan();
-                if plan.is_empty() {
-                    return Read { page: draft.merge(), rounds, most };
-                }
-                for reading in &plan {
-                    let held = &self.0[usize::from(reading.bucket.bucket)];
-                    let behind =
-                        held.iter().filter(|row| reading.after.as_ref().is_none_or(|id| row.id > *id));
-                    draft.take(reading, behind.take(reading.rows).cloned().collect());
-                }
-                rounds.push(plan.iter().map(|reading| reading.rows).sum());
-                most = most.max(draft.rows().map(size).sum());
-            }
-        }
-
-        fn ids(&self, limit: usize) -> (Vec<String>, Option<String>) {
-            let page = self.page(None, limit).page;
-            let ids = page.records.iter().map(|record| record.id.as_str().to_owned()).collect();
-            (ids, page.until.map(|until| until.as_str().to_owned()))
-        }
-
-        /// So many documents of a size, one after the other in so many buckets.
-        fn spread(buckets: usize, count: usize, size: usize) -> Self {
-            let text = format!("\"{}\"", "x".repeat(size - 2));
-            let mut shelf = Self(vec![Vec::new(); buckets]);
-            for number in 0..count {
-                // Not in turns: a bucket may have none of many, or several of few.
-                let bucket = number.wrapping_mul(2_654_435_761) % 65_537 % buckets;
-                shelf.0[bucket].push(row(&format!("{number:06}"), Some(&text)));
-            }
-            shelf
-        }
-    }
-
-    #[test]
-    fn a_page_has_the_first_of_all_buckets() {
-        let shelf = Shelf::of(&[&["a", "d"], &["b", "c", "e"], &["f"]]);
-        assert_eq!(shelf.ids(9), (["a", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec(), None));
-        assert_eq!(shelf.ids(2), (["a", "b"].map(str::to_owned).to_vec(), Some("b".to_owned())));
-        assert_eq!(shelf.ids(6).1, None, "nothing is left");
-        let one = Shelf::of(&[&["a", "b", "c"]]);
-        assert_eq!(one.ids(2).1, Some("b".to_owned()), "c was read, and dropped");
-    }
-
-    #[test]
-    fn deleted_records_take_no_place_but_are_walked_past() {
-        let deleted = |id: &usize| row(&format!("{id:06}"), None);
-        let many: Vec<Row> = (0..300).collect::<Vec<_>>().iter().map(deleted).collect();
-        let one =
-            Shelf(vec![[many.clone(), vec![row("x", Some("{}"))]].concat(), vec![row("y", Some("{}"))]]);
-        assert_eq!(one.ids(1), (vec!["x".to_owned()], Some("x".to_owned())));
-        assert!(one.page(None, 1).rounds.len() < 8, "{:?}", one.page(None, 1).rounds);
-    }
-
-    #[test]
-    fn all_pages_together_have_everything_once_whatever_its_size_and_wherever_it_lies() {
-        for (buckets, count, size) in
-            [(16, 1_000, 2), (64, 150, 200_000), (1_024, 1_200, 20_000), (1_024, 30, 900_000)]
-        {
-            let shelf = Shelf::spread(buckets, count, size);
-            let (mut after, mut found): (Option<RecordId>, Vec<String>) = (None, Vec::new());
-            loop {
-                let read = shelf.page(after.as_ref().map(RecordId::as_str), 700);
-                assert!(read.rounds.iter().all(|rows| *rows <= ROUND_ROWS), "{:?}", read.rounds);
-                let bytes: usize = read.page.records.iter().map(|record| record.document.size()).sum();
-                assert!(bytes <= PAGE_BYTES && read.page.records.len() <= 700);
-                assert!(read.most <= PAGE_BYTES + ROUND_ROWS * size, "{} bytes at once", read.most);
-                let (full, some) = (bytes + 2 * size > PAGE_BYTES, read.page.records.len() == 700);
-                assert!(full || some || read.page.until.is_none(), "a page has all that fits into it");
-                found.extend(read.page.records.iter().map(|record| record.id.as_str().to_owned()));
-                let Some(until) = read.page.until else { break };
-                after = Some(until);
-            }
-            assert_eq!(found, (0..count).map(|number| format!("{number:06}")).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn small_records_take_few_rounds_in_many_buckets_too() {
-        for (buckets, most) in [(16, 14), (64, 18), (1_024, 40)] {
-            let rounds = Shelf::spread(buckets, 5_000, 2).page(None, 1_000).rounds;
-            assert!(rounds.len() <= most, "{} rounds of {buckets} buckets: {rounds:?}", rounds.len());
-        }
-    }
-
-    #[test]
-    fn large_ones_behind_small_or_deleted_ones_are_borne() {
-        let large = format!("\"{}\"", "x".repeat(240_000));
-        for text in [Some("{}"), None] {
-            let bucket = |bucket: usize| {
-                let front = (0..20).map(|number| row(&format!("a{number:02}-{bucket}"), text));
-                front
-                    .chain((0..20).map(|number| row(&format!("b{number:02}-{bucket}"), Some(&large))))
-                    .collect()
-            };
-            let read = Shelf((0..16).map(bucket).collect()).page(None, 1_000);
-            assert!(read.most <= PAGE_BYTES + ROUND_ROWS * large.len(), "{} bytes at once", read.most);
-            assert!(read.rounds.iter().all(|rows| *rows <= ROUND_ROWS));
-            let known = read.rounds.iter().rev().take(3).copied().max();
-            assert!(known <= Some(ROUND_BYTES / large.len()), "{:?}", read.rounds);
-        }
-    }
-
-    #[test]
-    fn a_record_that_is_larger_than_a_page_is_one() {
-        let shelf = Shelf::spread(16, 3, PAGE_BYTES + 2);
-        assert_eq!(shelf.ids(9), (vec!["000000".to_owned()], Some("000000".to_owned())));
-    }
 }

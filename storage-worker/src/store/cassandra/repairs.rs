@@ -24,10 +24,10 @@ struct Times {
     now: i64,
 }
 
-/// Whether a repair of the keyspace is noted that began after its replication was last changed.
+/// Whether repairs of all of the keyspace are noted that began after its replication was last changed.
 pub(super) async fn since_last_change(session: &Session, keyspace: &str) -> Result<bool, StoreError> {
     let changed = times(session, keyspace).await?.changed;
-    Ok(noted(session, keyspace).await?.iter().any(|repair| repair.began > changed))
+    Ok(is_whole(&noted(session, keyspace).await?, |repair| repair.began > changed))
 }
 
 /// Whether all of the keyspace was repaired of late, as far as it needs that already.
@@ -37,9 +37,7 @@ pub(super) async fn examine(session: &Session, keyspace: &str) -> Result<Finding
 
 fn judge(keyspace: &str, times: &Times, repairs: &[Repair]) -> Finding {
     let due = times.now - DUE_DAYS * DAY;
-    let recent: Vec<Range> =
-        repairs.iter().filter(|one| one.ended > due).flat_map(|one| one.ranges.iter().copied()).collect();
-    if is_whole(&recent) {
+    if is_whole(repairs, |repair| repair.ended > due) {
         Finding::good(format!("all of {keyspace} was repaired within {DUE_DAYS} days"))
     } else if times.changed > due {
         Finding::good(format!(
@@ -54,16 +52,13 @@ fn judge(keyspace: &str, times: &Times, repairs: &[Repair]) -> Finding {
     }
 }
 
-/// Whether they cover the whole ring.
-fn is_whole(ranges: &[Range]) -> bool {
-    let mut straight: Vec<Range> = ranges
-        .iter()
-        .flat_map(
-            |&(after, to)| {
-                if after < to { vec![(after, to)] } else { vec![(after, i64::MAX), (i64::MIN, to)] }
-            },
-        )
-        .collect();
+/// Whether those that count cover the whole ring.
+fn is_whole(repairs: &[Repair], counts: impl Fn(&Repair) -> bool) -> bool {
+    let ranges = repairs.iter().filter(|repair| counts(repair)).flat_map(|repair| &repair.ranges);
+    let straighten = |&(after, to): &Range| {
+        if after < to { vec![(after, to)] } else { vec![(after, i64::MAX), (i64::MIN, to)] }
+    };
+    let mut straight: Vec<Range> = ranges.flat_map(straighten).collect();
     straight.sort_unstable();
     let reached = straight
         .iter()
@@ -125,12 +120,13 @@ mod tests {
 
     #[test]
     fn a_ring_is_whole_where_no_range_lacks() {
-        assert!(is_whole(&[(5, 5)]));
-        assert!(is_whole(&[(20, -7), (-7, 3), (3, 20)]));
-        assert!(is_whole(&[(-7, 20), (3, -7)]));
-        assert!(!is_whole(&[]));
-        assert!(!is_whole(&[(20, -7), (-7, 3), (4, 20)]));
-        assert!(!is_whole(&[(-7, 3), (3, 20)]));
+        let whole = |ranges: &[Range]| is_whole(&[repair(1, ranges)], |_| true);
+        assert!(whole(&[(5, 5)]));
+        assert!(whole(&[(20, -7), (-7, 3), (3, 20)]));
+        assert!(whole(&[(-7, 20), (3, -7)]));
+        assert!(!whole(&[]));
+        assert!(!whole(&[(20, -7), (-7, 3), (4, 20)]));
+        assert!(!whole(&[(-7, 3), (3, 20)]));
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(super) fn brokers(lab: &Lab) -> Result<String> {
     for image in [next, now] {
         lab.block("restart-brokers", &[("CHANGE", &format!("--image {image}"))])?;
     }
+    lab.block("feature-flags", &[])?;
     Ok("there and back".to_owned())
 }
 
