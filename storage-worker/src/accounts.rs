@@ -9,6 +9,7 @@ use crate::{
     patience::patiently,
     store::{Store, StoreError, View},
 };
+use futures_util::future::try_join_all;
 use messages::{Principal, Rejection, UserName, sessions::ACCOUNT_LIFETIME};
 use moka::future::Cache;
 use std::{collections::HashSet, sync::Arc, time::Instant};
@@ -38,6 +39,12 @@ impl Accounts {
     /// The accounts of these principals, as they are or were at most [`ACCOUNT_LIFETIME`] ago.
     pub async fn known_to(&self, principals: &[&Principal]) -> Result<Known, StoreError> {
         let (mut known, mut fresh) = (Known::new(), HashSet::new());
+        // All at once; below they are at hand.
+        let users = principals.iter().filter_map(|principal| match principal {
+            Principal::User(user) => user.session.is_some().then_some(&user.name),
+            Principal::Service => None,
+        });
+        try_join_all(users.collect::<HashSet<_>>().into_iter().map(|name| self.find(name))).await?;
         for principal in principals {
             let Principal::User(user) = principal else { continue };
             if user.session.is_none() {

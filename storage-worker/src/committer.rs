@@ -12,22 +12,28 @@ use crate::{
         record,
         revocation::{self, Known},
     },
-    gathering::Together,
+    gathering::{HEAVIEST, Together},
     patience::Patience,
+    room::Room,
     store::{BucketId, Committed, Row, Store, StoreError, View, load_told},
 };
 use async_trait::async_trait;
 use futures_util::future::join;
 use messages::{CommandId, Document, Outcome, RecordId, Rejection, Timestamp};
 use process::now;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
+use uuid::Uuid;
+
+/// In KiB.
+const ROOM: u32 = 32 << 10;
 
 /// Writes what gathers at each bucket.
 pub struct Committer {
-    /// Where to.
-    pub store: Arc<dyn Store>,
+    store: Arc<dyn Store>,
     /// Whose sessions live.
-    pub accounts: Accounts,
+    accounts: Accounts,
+    /// Of documents that are replaced, by collection. What replaces them takes as much again, twice.
+    room: Room<Uuid>,
 }
 
 /// What a committer answers: the outcome, `None` if the command must be placed anew (see
@@ -96,6 +102,11 @@ impl Plain {
 }
 
 impl Committer {
+    /// Writes to a store.
+    pub fn new(store: Arc<dyn Store>, accounts: Accounts) -> Self {
+        Self { store, accounts, room: Room::new(ROOM) }
+    }
+
     /// Repeating a create is harmless, but not past its deadline: after that only a conditional write may settle it. The
     /// same goes for what was done only just before: it is placed anew, and then settled on a condition.
     async fn create(&self, bucket: BucketId, creates: Vec<Plain>) -> Vec<Settled> {
@@ -132,14 +143,31 @@ impl Committer {
         }
     }
 
-    async fn settle(&self, bucket: BucketId, asked: &[&Asked]) -> Vec<Settled> {
+    /// Not all together where that would be too much: what a command carries says nothing of the document that it turns on.
+    async fn settle(&self, bucket: BucketId, mut asked: &[&Asked]) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        while !asked.is_empty() {
+            let most = self.room.fitting(&bucket.collection, HEAVIEST);
+            let mut rows = HashSet::new();
+            let fits = |asked: &&&Asked| {
+                rows.extend(asked.row());
+                rows.len() <= most
+            };
+            let (group, rest) = asked.split_at(asked.iter().take_while(fits).count().max(1));
+            settled.extend(self.settle_group(bucket, group).await);
+            asked = rest;
+        }
+        settled
+    }
+
+    async fn settle_group(&self, bucket: BucketId, asked: &[&Asked]) -> Vec<Settled> {
         match self.settle_together(bucket, asked).await {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             // One command, or one stored receipt, may be what fails them all.
             Err(StoreError::Invalid(_) | StoreError::Broken(_)) if asked.len() > 1 => {
                 let mut settled = Vec::new();
                 for one in asked {
-                    settled.extend(Box::pin(self.settle(bucket, &[*one])).await);
+                    settled.extend(Box::pin(self.settle_group(bucket, &[*one])).await);
                 }
                 settled
             }
@@ -157,9 +185,6 @@ impl Committer {
         bucket: BucketId,
         asked: &[&Asked],
     ) -> Result<Vec<Option<Outcome>>, StoreError> {
-        if asked.is_empty() {
-            return Ok(Vec::new());
-        }
         let told: Vec<RecordId> = asked.iter().filter_map(|asked| asked.about()).collect();
         let needed: Vec<RecordId> = asked.iter().filter_map(|asked| asked.row()).collect();
         let receipts: Vec<CommandId> = asked.iter().map(|asked| asked.receipt()).collect();
@@ -184,7 +209,13 @@ impl Committer {
         receipts: &[CommandId],
         view: View,
     ) -> Result<Attempt, StoreError> {
+        let count = records.1.iter().collect::<HashSet<_>>().len();
+        let _room = self.room.enter(&bucket.collection, count).await;
         let rows = load_told(&*self.store, bucket, records, receipts, view).await?;
+        for id in records.1 {
+            let found = rows.records.iter().find(|row| row.id == *id).and_then(|row| row.document.as_ref());
+            self.room.saw(&bucket.collection, found.map_or(0, Document::size));
+        }
         // Each time anew, like the clock: a session may end while its command waits for the store.
         let principals: Vec<_> = asked.iter().map(|asked| &asked.envelope.principal).collect();
         let known = self.accounts.known_to(&principals).await?;

@@ -14,19 +14,12 @@ use crate::{
     reader::{self, Answered, GroupRead},
     store::{BucketId, Store, StoreError, View, load_told},
 };
-use messages::{Command, Envelope, OperationKey, Outcome, Rejection, Timestamp, time::MAX_CLOCK_SKEW};
-use process::now;
+use messages::{Command, Envelope, OperationKey, Outcome, Rejection, time::MAX_CLOCK_SKEW};
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::timeout,
-};
 
 /// How often a command is placed anew because its collection was created meanwhile.
 const MOST_PLACES: usize = 4;
-/// Lists that are read at once: each may hold some tens of megabytes.
-const MOST_LISTS: usize = 4;
 
 /// Carries out commands against one store.
 pub struct Executor {
@@ -35,7 +28,6 @@ pub struct Executor {
     accounts: Accounts,
     commits: Gathering<Committer>,
     reads: Gathering<GroupRead>,
-    lists: Semaphore,
 }
 
 /// Why a command has no outcome yet. It can be carried out again, here or elsewhere.
@@ -58,10 +50,9 @@ impl Executor {
         let accounts = Accounts::of(Arc::clone(&store));
         Self {
             collections: Collections::of(Arc::clone(&store)),
-            commits: Gathering::new(Committer { store: Arc::clone(&store), accounts: accounts.clone() }),
+            commits: Gathering::new(Committer::new(Arc::clone(&store), accounts.clone())),
             accounts,
             reads: Gathering::new(GroupRead { store: Arc::clone(&store) }),
-            lists: Semaphore::new(MOST_LISTS),
             store,
         }
     }
@@ -111,12 +102,8 @@ impl Executor {
                 Ok(Answered { outcome, consistency })
             }
             Command::ListRecords(command) => {
-                let Some(_place) = place(&self.lists, envelope.deadline).await? else {
-                    return Ok(Outcome::Rejected(Rejection::Expired).into());
-                };
-                // The other half is for the way back.
-                let patience = now().until(envelope.deadline) / 2;
-                Ok(reader::list(&*self.store, &envelope.principal, collection, command, patience).await?)
+                Ok(reader::list(&*self.store, &envelope.principal, collection, command, envelope.deadline)
+                    .await?)
             }
             _ => Ok(Outcome::Rejected(Rejection::Unsupported).into()),
         }
@@ -191,26 +178,5 @@ impl Executor {
 
     fn settings_bucket(&self, envelope: &Envelope) -> BucketId {
         self.collections.system().bucket_of(&envelope.command.collection().record_id())
-    }
-}
-
-/// A place, if one is free before nobody waits any more: else lists that came too late would make the next ones late, too.
-async fn place(places: &Semaphore, deadline: Timestamp) -> Result<Option<SemaphorePermit<'_>>, Died> {
-    timeout(now().until(deadline), places.acquire()).await.ok().transpose().map_err(|_| Died)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[tokio::test]
-    async fn a_list_waits_for_its_place_no_longer_than_its_client() {
-        let places = Semaphore::new(1);
-        let soon = now().after(Duration::from_millis(20));
-        let free = place(&places, soon).await.unwrap().unwrap();
-        assert!(place(&places, soon).await.unwrap().is_none());
-        drop(free);
-        assert!(place(&places, soon).await.unwrap().is_some(), "too late, but at once");
     }
 }

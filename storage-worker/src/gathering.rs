@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 /// The most requests that are done together.
 const MOST: usize = 64;
 /// The most bytes that are done together, unless one request alone has more.
-const HEAVIEST: usize = 1 << 20;
+pub const HEAVIEST: usize = 1 << 20;
 
 /// What is done with the requests that gathered at a bucket.
 #[async_trait]

@@ -26,6 +26,7 @@ pub mod patience;
 pub mod policies;
 pub mod reader;
 pub mod readiness;
+pub mod room;
 pub mod store;
 pub mod tolerance;
 mod undertaker;

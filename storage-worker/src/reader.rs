@@ -13,11 +13,12 @@ use crate::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use messages::{
-    Consistency, Outcome, Principal, RecordId, Rejection,
+    Consistency, Outcome, Principal, RecordId, Rejection, Timestamp,
     record::{ListRecords, ReadRecord},
+    time::MAX_CLOCK_SKEW,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use process::now;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Buckets of one list that are read at the same time.
 const ABREAST: usize = 16;
@@ -100,16 +101,17 @@ pub fn answer(
     )
 }
 
-/// One page of a collection. Each bucket is read in stretches, until the page is full or nothing is left, or this has taken too long: a page
-/// ends then, and says where to go on.
+/// One page of a collection. Each bucket is read in stretches, until the page is full or nothing is left, or half of the time has gone, as the
+/// other half is for the way back: a page ends then, and says where to go on. One that could not even begin by its deadline is refused.
 pub async fn list(
     store: &dyn Store,
     principal: &Principal,
     collection: &Collection,
     command: &ListRecords,
-    patience: Duration,
+    deadline: Timestamp,
 ) -> Result<Answered, StoreError> {
-    let began = Instant::now();
+    let began = now();
+    let (half, late) = (began.after(began.until(deadline) / 2), deadline.after(MAX_CLOCK_SKEW));
     let visible =
         |id: &RecordId, row: Option<&Row>| access::check(principal, Access::Read, collection, id, row);
     if let (Rules::Records { .. }, Err(rejection)) =
@@ -122,8 +124,11 @@ pub async fn list(
     let mut consistency = Consistency::Quorum;
     loop {
         let plan = draft.plan();
-        if plan.is_empty() || draft.is_begun() && began.elapsed() > patience {
+        if plan.is_empty() || draft.is_begun() && now() > half {
             break;
+        }
+        if now() > late {
+            return Ok(Outcome::Rejected(Rejection::Expired).into());
         }
         let read: Vec<(Reading, Rows)> =
             stream::iter(plan).map(|reading| scan(store, reading)).buffered(ABREAST).try_collect().await?;

@@ -1,6 +1,6 @@
 //! Storage workers that die, freeze or are told to stop, under load: their work is done by the other one.
 
-use crate::harness::{Cluster, Ground, Load, Manner, Service, Stage, settled};
+use crate::harness::{Call, Cluster, Ground, Load, Manner, Service, Stage, settled};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::{
@@ -251,26 +251,22 @@ fn rule_deferred(Ground { broker, vhost, .. }: &Ground, what: &str, value: u64) 
     broker.put(&format!("/api/policies/{vhost}/impatient"), &policy).unwrap();
 }
 
-/// All of it comes at once when it starts, as much as it takes of each queue.
 async fn large_documents_in_queues_and_lists_fit_into_a_worker(stage: Stage) {
     // As the stack starts them.
     let variables = [("CASSANDRA_REPLICATION", "1"), ("PREFETCH", "16")];
     let mut cluster = Cluster::start_with(&stage, Ground::shared(), &variables);
     let service = cluster.service().await;
     let records = service.collection("large").await;
-    for worker in &mut cluster.workers {
-        worker.kill();
-    }
+    cluster.workers[1].kill();
     let document = json!({"text": "x".repeat(240_000)});
-    let mut operations = Vec::new();
-    for number in 0..LARGE {
-        let put = service.admin_at(number).put(&format!("{records}/{number}")).json(&document);
-        operations.push(put.header("prefer", "respond-async").await.is(202).expect_header("location"));
-    }
-    cluster.workers[0].restart();
-    for operation in &operations {
-        assert_eq!(settled(&service.admin(), operation).await["status"], "done");
-    }
+    let at = |number| format!("{records}/{number}");
+    let replace = |number| service.admin_at(number).put(&at(number)).json(&document);
+    all_kept_then_done(&mut cluster, &service, replace).await;
+    // Small patches of all of them, deferred and at once, and then reads.
+    let patch = |number| service.admin_at(number).patch(&at(number)).merge(&json!({"n": number}));
+    all_kept_then_done(&mut cluster, &service, patch).await;
+    join_all((0..LARGE).map(async |number| patch(number).await.is(200))).await;
+    join_all((0..LARGE).map(async |number| service.admin_at(number).get(&at(number)).await.is(200))).await;
     // In front of them, what tells nothing of their size: many small ones, and then deleted ones.
     let small = (0..SMALL).map(|number| format!("{records}/-{number}"));
     let deleted: Vec<_> = (0..DELETED).map(|number| format!("{records}/.{number}")).collect();
@@ -296,4 +292,18 @@ async fn large_documents_in_queues_and_lists_fit_into_a_worker(stage: Stage) {
     eprintln!("a worker had {} MB at most", most >> 20);
     assert!(most <= MEMORY, "{} MB", most >> 20);
     cluster.ground.assert_drained();
+}
+
+/// Changes come all at once to a worker that starts.
+async fn all_kept_then_done(cluster: &mut Cluster, service: &Service, change: impl Fn(usize) -> Call) {
+    cluster.workers[0].kill();
+    let mut operations = Vec::new();
+    for number in 0..LARGE {
+        let kept = change(number).header("prefer", "respond-async").await.is(202);
+        operations.push(kept.expect_header("location"));
+    }
+    cluster.workers[0].restart();
+    for operation in &operations {
+        assert_eq!(settled(&service.admin(), operation).await["status"], "done");
+    }
 }

@@ -38,7 +38,10 @@ impl Pace {
         self.count += 1;
         self.last = now;
         let elapsed = now.duration_since(self.window);
-        if elapsed >= WINDOW {
+        if elapsed >= 2 * WINDOW {
+            // Nothing was to be done for a while, or all of it is slow, which its age tells: neither is a rate.
+            (self.rate, self.window, self.count) = (0.0, now, 0);
+        } else if elapsed >= WINDOW {
             self.rate = f64::from(self.count) / elapsed.as_secs_f64();
             (self.window, self.count) = (now, 0);
         }
@@ -103,6 +106,13 @@ mod tests {
         }
         assert!(pace.backlog(0, now) > Duration::from_secs(7), "an old queue");
         assert_eq!(pace.backlog(500, now + STALE * 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_time_in_which_nothing_was_asked_is_no_backlog() {
+        let (mut pace, began) = (Pace::default(), Instant::now());
+        pace.replied(Duration::from_millis(5), began + Duration::from_mins(1));
+        assert!(pace.backlog(1_000, began + Duration::from_mins(1)) < Duration::from_secs(1));
     }
 
     #[test]

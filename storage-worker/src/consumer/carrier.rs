@@ -1,5 +1,8 @@
 //! One delivery: each of its commands is carried out and replied to; only then it is acked.
 
+mod places;
+
+use self::places::Places;
 use crate::{
     executor::{Executor, ExecutorError},
     reader::Answered,
@@ -41,6 +44,7 @@ pub(super) struct Carrier {
     /// What has come back several times may be what kills workers: that goes one at a time, each time in another order, so
     /// that of what only stands beside the guilty one half gets through each time.
     suspects: Semaphore,
+    places: Places,
 }
 
 /// Why a delivery was not finished.
@@ -69,7 +73,7 @@ impl DeliveryError {
 
 impl Carrier {
     pub(super) fn new(executor: Executor) -> Self {
-        Self { executor: Arc::new(executor), suspects: Semaphore::new(1) }
+        Self { executor: Arc::new(executor), suspects: Semaphore::new(1), places: Places::default() }
     }
 
     /// `leaving`: the worker consumes the queue no more, so others may have what it cannot finish.
@@ -112,10 +116,20 @@ impl Carrier {
         leaving: &CancellationToken,
     ) -> Option<DeliveryError> {
         let finished = join_all(commands.into_iter().map(async |command| {
+            // Until the broker has the reply.
+            let mut held = None;
             let reply = match command {
                 Delivered::Command(envelope) => {
+                    let Some(place) = self.places.enter(&envelope).await else {
+                        let (id, outcome) = (envelope.id, Outcome::Rejected(Rejection::Expired));
+                        delivery.receiver.reply(Reply::of(id, outcome)).await?;
+                        return Ok(());
+                    };
                     let attempt = || execute(&self.executor, delivery.queue, &envelope);
-                    self.insist(delivery, leaving, attempt).await?
+                    let reply = self.insist(delivery, leaving, attempt).await?;
+                    self.places.saw(&envelope, &reply.outcome);
+                    held = place;
+                    reply
                 }
                 Delivered::Unsupported { id, operation, error } => {
                     tracing::warn!(command.id = %id, error.message = error, "a command that this version does not know");
@@ -126,6 +140,7 @@ impl Carrier {
                 }
             };
             delivery.receiver.reply(reply).await?;
+            drop(held);
             failpoint::die_at("die-after-reply");
             Ok::<(), DeliveryError>(())
         }));

@@ -13,6 +13,8 @@ pub use fields::page;
 pub const PAGE_BYTES: usize = 4 << 20;
 /// The most rows that are read at once: at 256 KiB each, 24 MiB. Nobody knows how large the next ones are, whatever came before.
 const ROUND_ROWS: usize = 96;
+/// Rows that are read first: they tell how large documents are.
+const FIRST_ROWS: usize = 16;
 /// The most bytes that are read at once, if no document is larger than the largest so far.
 const ROUND_BYTES: usize = 16 << 20;
 /// The most rows that are read for one page: a list over many deleted records then says where to go on.
@@ -26,6 +28,7 @@ pub struct Draft {
     limit: usize,
     /// Where the page ends at the latest, as it is full: nothing beyond is kept.
     bound: Option<RecordId>,
+    /// In bytes; 0 as long as nothing has been read.
     largest: usize,
 }
 
@@ -81,7 +84,7 @@ impl Draft {
     /// Nothing yet of a page of up to `limit` records behind an id.
     pub fn new(buckets: impl Iterator<Item = BucketId>, after: Option<RecordId>, limit: usize) -> Self {
         let unread = |bucket| Stretch { bucket, rows: Vec::new(), rest: Rest::Unknown };
-        Self { stretches: buckets.map(unread).collect(), after, limit, bound: None, largest: 1 }
+        Self { stretches: buckets.map(unread).collect(), after, limit, bound: None, largest: 0 }
     }
 
     /// What to read next, first of those buckets that have been read least far: as many rows as the page lacks if they are as large as those so
@@ -95,7 +98,8 @@ impl Draft {
         let is_open = |(_, stretch): &(usize, &Stretch)| stretch.rest == Rest::Unknown;
         let mut open: Vec<_> = self.stretches.iter().enumerate().filter(is_open).collect();
         open.sort_unstable_by_key(|(_, stretch)| stretch.last());
-        let mut room = ROUND_ROWS.min(ROUND_BYTES / self.largest).max(1);
+        let mut room =
+            ROUND_BYTES.checked_div(self.largest).map_or(FIRST_ROWS, |rows| rows.clamp(1, ROUND_ROWS));
         let deleted = open.iter().filter(|(_, stretch)| stretch.ends_deleted()).count();
         let (length, many) = (self.lacking(horizon, open.len()), room / deleted.max(1));
         let mut plan = Vec::new();
@@ -127,7 +131,7 @@ impl Draft {
         if rows.len() < reading.rows {
             stretch.rest = Rest::Nothing;
         }
-        self.largest = rows.iter().map(size).max().unwrap_or_default().max(self.largest);
+        self.largest = rows.iter().map(size).max().unwrap_or_default().max(self.largest).max(1);
         for row in &mut rows {
             if !is_visible(row) {
                 row.document = None;

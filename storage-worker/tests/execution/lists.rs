@@ -2,7 +2,7 @@
 
 use crate::fixture::{Fixture, envelope};
 use futures_util::future::join_all;
-use messages::{Command, Envelope, Outcome, RecordId, Rejection, record::ListRecords};
+use messages::{Command, Envelope, Outcome, RecordId, Rejection, Timestamp, record::ListRecords};
 use std::{collections::BTreeSet, sync::Arc};
 use storage_worker::store::Store;
 
@@ -48,6 +48,10 @@ pub(crate) async fn a_list_holds_every_record_once(store: Arc<dyn Store>) {
     let hasty = fixture.pages(1_000, |envelope| envelope.deadline = envelope.issued).await;
     assert!(hasty.len() > 5, "{} pages", hasty.len());
     assert_eq!(hasty.concat().into_iter().collect::<BTreeSet<_>>(), expected);
+    let list =
+        ListRecords { collection: fixture.collection.clone(), limit: 10, after: None, fields: Vec::new() };
+    let late = Envelope { deadline: Timestamp::from_micros(0), ..envelope(Command::ListRecords(list)) };
+    assert_eq!(fixture.run(&late).await, Outcome::Rejected(Rejection::Expired));
 }
 
 pub(crate) async fn a_successor_of_a_dropped_collection_is_empty(store: Arc<dyn Store>) {

@@ -1,0 +1,67 @@
+//! How many reads are carried out at once. A worker takes as many commands as its queues give, and what a thousand of them read may be more
+//! than it has.
+
+use crate::room::Room;
+use messages::{CollectionName, Command, Document, Envelope, Outcome, Timestamp, time::MAX_CLOCK_SKEW};
+use process::now;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+
+/// Of documents that are read one by one, in KiB. Each is there once more in its reply.
+const ROOM: u32 = 32 << 10;
+/// Lists that are read at once: each may hold some tens of megabytes.
+const MOST_LISTS: usize = 4;
+
+/// Places of reads, from before they are read until the broker has the reply. Changes need none here.
+#[derive(Debug)]
+pub(super) struct Places {
+    documents: Room<CollectionName>,
+    lists: Semaphore,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { documents: Room::new(ROOM), lists: Semaphore::new(MOST_LISTS) }
+    }
+}
+
+impl Places {
+    /// A place, if one is free before nobody waits any more: else reads that came too late would make the next ones late, too.
+    pub(super) async fn enter(&self, envelope: &Envelope) -> Option<Option<SemaphorePermit<'_>>> {
+        match &envelope.command {
+            Command::ListRecords(_) => in_time(envelope.deadline, self.lists.acquire()).await.map(Result::ok),
+            command if command.is_read() => {
+                in_time(envelope.deadline, self.documents.enter(command.collection(), 1)).await
+            }
+            _ => Some(None),
+        }
+    }
+
+    /// What became of a command that has a place.
+    pub(super) fn saw(&self, envelope: &Envelope, outcome: &Outcome) {
+        if let Command::ReadRecord(command) = &envelope.command {
+            let read = if let Outcome::RecordRead(record) = outcome { Some(&record.document) } else { None };
+            self.documents.saw(&command.collection, read.map_or(0, Document::size));
+        }
+    }
+}
+
+async fn in_time<F: Future>(deadline: Timestamp, entering: F) -> Option<F::Output> {
+    timeout(now().until(deadline.after(MAX_CLOCK_SKEW)), entering).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_waits_for_its_place_no_longer_than_its_client() {
+        let (places, gone) = (Semaphore::new(1), Timestamp::from_micros(0));
+        let taken = in_time(gone, places.acquire()).await.expect("late, but at once");
+        assert!(in_time(gone, places.acquire()).await.is_none());
+        drop(taken);
+        assert!(in_time(gone, places.acquire()).await.is_some());
+    }
+}
