@@ -70,6 +70,7 @@ repair_all() {
                 echo "$told"
                 say info "repaired $keyspace on $node"
             else
+                [ $? != 124 ] || told="$told nodetool was not back after $longest"
                 echo "$told"
                 # The end of it, without what would end a string of JSON.
                 say error "$keyspace on $node was not repaired; all is tried again after $again" \

@@ -24,8 +24,10 @@ use process::now;
 use std::{collections::HashSet, sync::Arc};
 use uuid::Uuid;
 
-/// In KiB.
+/// Of documents that are replaced, in KiB.
 const ROOM: u32 = 32 << 10;
+/// The most bytes of documents that are replaced together, if they are found to be larger than they were taken for.
+const MOST_TOGETHER: usize = 4 << 20;
 
 /// Writes what gathers at each bucket.
 pub struct Committer {
@@ -143,55 +145,61 @@ impl Committer {
         }
     }
 
-    /// Not all together where that would be too much: what a command carries says nothing of the document that it turns on.
+    /// Together, as far as that is not too much: what a command carries says nothing of the document that it turns on.
     async fn settle(&self, bucket: BucketId, mut asked: &[&Asked]) -> Vec<Settled> {
-        let mut settled = Vec::new();
+        let (mut settled, mut most) = (Vec::new(), self.room.fitting(&bucket.collection, HEAVIEST));
         while !asked.is_empty() {
-            let most = self.room.fitting(&bucket.collection, HEAVIEST);
             let mut rows = HashSet::new();
             let fits = |asked: &&&Asked| {
-                rows.extend(asked.row());
+                rows.extend(asked.about());
                 rows.len() <= most
             };
-            let (group, rest) = asked.split_at(asked.iter().take_while(fits).count().max(1));
-            settled.extend(self.settle_group(bucket, group).await);
-            asked = rest;
+            let count = asked.iter().take_while(fits).count().max(1);
+            let (group, rest) = asked.split_at(count);
+            let failure = match self.settle_together(bucket, group).await {
+                Ok(Some(outcomes)) => {
+                    settled.extend(outcomes.into_iter().map(Ok));
+                    (asked, most) = (rest, self.room.fitting(&bucket.collection, HEAVIEST));
+                    continue;
+                }
+                Ok(None) => {
+                    most = most.min(rows.len()) / 2;
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            let is_its_own = matches!(failure, StoreError::Invalid(_) | StoreError::Broken(_));
+            if is_its_own && count > 1 {
+                // One command, or one stored receipt, may be what fails them all.
+                for one in group {
+                    settled.extend(Box::pin(self.settle(bucket, &[*one])).await);
+                }
+                asked = rest;
+            } else {
+                let (failed, rest) = asked.split_at(if is_its_own { count } else { asked.len() });
+                let failure = Arc::new(failure);
+                settled.extend(failed.iter().map(|_| Err(Arc::clone(&failure))));
+                asked = rest;
+            }
         }
         settled
     }
 
-    async fn settle_group(&self, bucket: BucketId, asked: &[&Asked]) -> Vec<Settled> {
-        match self.settle_together(bucket, asked).await {
-            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            // One command, or one stored receipt, may be what fails them all.
-            Err(StoreError::Invalid(_) | StoreError::Broken(_)) if asked.len() > 1 => {
-                let mut settled = Vec::new();
-                for one in asked {
-                    settled.extend(Box::pin(self.settle_group(bucket, &[*one])).await);
-                }
-                settled
-            }
-            Err(failure) => {
-                let failure = Arc::new(failure);
-                asked.iter().map(|_| Err(Arc::clone(&failure))).collect()
-            }
-        }
-    }
-
     /// Load, decide, write; and again whenever somebody else moved, or it is unknown what became of the write. The
-    /// receipts then tell.
+    /// receipts then tell. `None`: what they turn on is too much to be written together.
     async fn settle_together(
         &self,
         bucket: BucketId,
         asked: &[&Asked],
-    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+    ) -> Result<Option<Vec<Option<Outcome>>>, StoreError> {
         let told: Vec<RecordId> = asked.iter().filter_map(|asked| asked.about()).collect();
         let needed: Vec<RecordId> = asked.iter().filter_map(|asked| asked.row()).collect();
         let receipts: Vec<CommandId> = asked.iter().map(|asked| asked.receipt()).collect();
         let (mut view, mut patience) = (View::Acknowledged, Patience::full());
         loop {
             let failure = match self.attempt(bucket, asked, (&told, &needed), &receipts, view).await {
-                Ok(Attempt::Done(outcomes)) => return Ok(outcomes),
+                Ok(Attempt::Done(outcomes)) => return Ok(Some(outcomes)),
+                Ok(Attempt::TooMuch) => return Ok(None),
                 Ok(Attempt::Refused) => StoreError::Unavailable("too many writers on one bucket".to_owned()),
                 Err(failure) if failure.is_retryable() => failure,
                 Err(failure) => return Err(failure),
@@ -209,17 +217,21 @@ impl Committer {
         receipts: &[CommandId],
         view: View,
     ) -> Result<Attempt, StoreError> {
-        let count = records.1.iter().collect::<HashSet<_>>().len();
+        let count = records.0.iter().collect::<HashSet<_>>().len();
         let _room = self.room.enter(&bucket.collection, count).await;
         let rows = load_told(&*self.store, bucket, records, receipts, view).await?;
-        for id in records.1 {
-            let found = rows.records.iter().find(|row| row.id == *id).and_then(|row| row.document.as_ref());
-            self.room.saw(&bucket.collection, found.map_or(0, Document::size));
+        let loaded = rows.records.iter().filter_map(|row| row.document.as_ref()).map(Document::size);
+        loaded.clone().for_each(|size| self.room.saw(&bucket.collection, size));
+        if count > 1 && loaded.sum::<usize>() > MOST_TOGETHER {
+            return Ok(Attempt::TooMuch);
         }
         // Each time anew, like the clock: a session may end while its command waits for the store.
         let principals: Vec<_> = asked.iter().map(|asked| &asked.envelope.principal).collect();
         let known = self.accounts.known_to(&principals).await?;
         let mut plan = fold(asked.iter().copied(), rows, &known, now());
+        for document in plan.group.changes.iter().filter_map(|change| change.row.document.as_ref()) {
+            self.room.saw(&bucket.collection, document.size());
+        }
         forget(&mut plan);
         if plan.group.receipts.is_empty() {
             return Ok(Attempt::Done(plan.outcomes));
@@ -258,5 +270,6 @@ fn forget(plan: &mut Plan) {
 
 enum Attempt {
     Done(Vec<Option<Outcome>>),
+    TooMuch,
     Refused,
 }

@@ -111,7 +111,7 @@ pub async fn list(
     deadline: Timestamp,
 ) -> Result<Answered, StoreError> {
     let began = now();
-    let (half, late) = (began.after(began.until(deadline) / 2), deadline.after(MAX_CLOCK_SKEW));
+    let (half, late) = (began.after(began.until(deadline) / 2), deadline.after(2 * MAX_CLOCK_SKEW));
     let visible =
         |id: &RecordId, row: Option<&Row>| access::check(principal, Access::Read, collection, id, row);
     if let (Rules::Records { .. }, Err(rejection)) =

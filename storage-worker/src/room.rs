@@ -9,12 +9,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What a document of a kind is taken for of which none was seen, in KiB.
 const UNKNOWN: u32 = 512;
-/// A kind is taken for what its largest of about so many had.
-const REMEMBERED: u32 = 16;
+/// What is known follows a larger document by one part of so many, and a smaller one by another.
+const RISING: u32 = 2;
+const FALLING: u32 = 16;
 /// Kinds of which something is known.
 const MOST_KINDS: usize = 10_000;
 
-/// Room that is shared by kinds of documents, such as those of one collection: they take as much as the last ones had.
+/// Room that is shared by kinds of documents, such as those of one collection: they take as much as the last ones had, more or less.
 #[derive(Debug)]
 pub struct Room<K> {
     /// In KiB.
@@ -33,7 +34,12 @@ impl<K: Clone + Eq + Hash> Room<K> {
     /// Waits until there is room for so many documents of a kind, or, if they are more than all of it, for them alone.
     pub async fn enter(&self, kind: &K, count: usize) -> Option<SemaphorePermit<'_>> {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.free.acquire_many(self.usual(kind).saturating_mul(count).min(self.all)).await.ok()
+        let share = || self.usual(kind).saturating_mul(count).min(self.all);
+        let wanted = share();
+        let mut place = self.free.acquire_many(wanted).await.ok()?;
+        // More may be known by now.
+        drop(place.split(wanted.saturating_sub(share()) as usize));
+        Some(place)
     }
 
     /// How many documents of a kind have so many bytes together, at least one.
@@ -41,15 +47,21 @@ impl<K: Clone + Eq + Hash> Room<K> {
         (bytes / 1024 / self.usual(kind) as usize).max(1)
     }
 
-    /// A document of so many bytes was seen, or none (0).
+    /// A document of so many bytes was seen. One that was not there tells nothing of others.
     pub fn saw(&self, kind: &K, bytes: usize) {
         let seen = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).max(1);
         let mut usual = self.usual.lock().unwrap_or_else(PoisonError::into_inner);
-        if usual.len() >= MOST_KINDS {
-            usual.clear();
+        if let Some(known) = usual.get_mut(kind) {
+            *known += seen.saturating_sub(*known).div_ceil(RISING);
+            *known -= known.saturating_sub(seen).div_ceil(FALLING);
+            return;
         }
-        let known = usual.entry(kind.clone()).or_insert(seen);
-        *known = seen.max(*known - known.saturating_sub(seen).div_ceil(REMEMBERED));
+        if usual.len() >= MOST_KINDS
+            && let Some(other) = usual.keys().next().cloned()
+        {
+            usual.remove(&other);
+        }
+        usual.insert(kind.clone(), seen);
     }
 
     fn usual(&self, kind: &K) -> u32 {
@@ -69,10 +81,22 @@ mod tests {
         room.saw(&"small", 10);
         assert_eq!(room.fitting(&"small", 1 << 20), 1024);
         room.saw(&"small", 300 << 10);
-        assert_eq!(room.fitting(&"small", 1 << 20), 3, "at once");
-        (0..200).for_each(|_| room.saw(&"small", 0));
+        assert_eq!(room.fitting(&"small", 1 << 20), 6, "at once");
+        (0..200).for_each(|_| room.saw(&"small", 1));
         assert_eq!(room.fitting(&"small", 1 << 20), 1024, "and slowly back");
         assert_eq!(room.fitting(&"small", 1), 1);
+    }
+
+    #[test]
+    fn what_is_known_when_there_is_room_counts() {
+        let room = Room::new(600);
+        let unknown = room.enter(&"small", 1).now_or_never().unwrap();
+        let mut waiting = Box::pin(room.enter(&"small", 1));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        room.saw(&"small", 10);
+        drop(unknown);
+        let _one = waiting.now_or_never().unwrap();
+        assert!(room.enter(&"small", 599).now_or_never().is_some());
     }
 
     #[test]

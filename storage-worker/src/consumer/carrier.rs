@@ -121,8 +121,17 @@ impl Carrier {
             let reply = match command {
                 Delivered::Command(envelope) => {
                     let Some(place) = self.places.enter(&envelope).await else {
-                        let (id, outcome) = (envelope.id, Outcome::Rejected(Rejection::Expired));
-                        delivery.receiver.reply(Reply::of(id, outcome)).await?;
+                        let (id, name) = (envelope.id, envelope.command.name());
+                        tracing::info!(
+                            event.action = "command",
+                            event.outcome = "failure",
+                            queue.name = %delivery.queue,
+                            command.id = %id,
+                            command.name = name,
+                            trace.id = envelope.trace_id(),
+                            "{name}: there was no room for what it reads before nobody waited any more"
+                        );
+                        delivery.receiver.reply(Reply::of(id, Outcome::Rejected(Rejection::Expired))).await?;
                         return Ok(());
                     };
                     let attempt = || execute(&self.executor, delivery.queue, &envelope);
