@@ -12,7 +12,7 @@ use crate::{
         record,
         revocation::{self, Known},
     },
-    gathering::{HEAVIEST, Together},
+    gathering::Together,
     patience::Patience,
     room::Room,
     store::{BucketId, Committed, Row, Store, StoreError, View, load_told},
@@ -26,7 +26,9 @@ use uuid::Uuid;
 
 /// Of documents that are replaced, in KiB.
 const ROOM: u32 = 32 << 10;
-/// The most bytes of documents that are replaced together, if they are found to be larger than they were taken for.
+/// The most bytes of documents that come together, and of those that are replaced, as far as is known. One alone may have more.
+const HEAVIEST: usize = 1 << 20;
+/// The most bytes of documents that are replaced together, or replace them, if they are found to be larger than they were taken for.
 const MOST_TOGETHER: usize = 4 << 20;
 
 /// Writes what gathers at each bucket.
@@ -73,8 +75,16 @@ impl Together for Committer {
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    fn weight(request: &Asked) -> usize {
-        request.envelope.command.document().map_or(0, Document::size)
+    /// What a command carries says nothing of the document that it turns on.
+    fn fitting<'a>(&self, bucket: BucketId, waiting: impl Iterator<Item = &'a Asked>) -> usize {
+        let most = self.room.fitting(&bucket.collection, HEAVIEST);
+        let (mut rows, mut carried) = (HashSet::new(), 0);
+        let fits = |asked: &&Asked| {
+            rows.extend(asked.about().filter(|_| asked.mints().is_none()));
+            carried += asked.envelope.command.document().map_or(0, Document::size);
+            rows.len() <= most && carried <= HEAVIEST
+        };
+        waiting.take_while(fits).count()
     }
 }
 
@@ -145,38 +155,32 @@ impl Committer {
         }
     }
 
-    /// Together, as far as that is not too much: what a command carries says nothing of the document that it turns on.
+    /// Together, as far as that is not too much.
     async fn settle(&self, bucket: BucketId, mut asked: &[&Asked]) -> Vec<Settled> {
-        let (mut settled, mut most) = (Vec::new(), self.room.fitting(&bucket.collection, HEAVIEST));
+        let (mut settled, mut most) = (Vec::new(), asked.len());
         while !asked.is_empty() {
-            let mut rows = HashSet::new();
-            let fits = |asked: &&&Asked| {
-                rows.extend(asked.about());
-                rows.len() <= most
-            };
-            let count = asked.iter().take_while(fits).count().max(1);
-            let (group, rest) = asked.split_at(count);
+            let (group, rest) = asked.split_at(most.min(asked.len()));
             let failure = match self.settle_together(bucket, group).await {
                 Ok(Some(outcomes)) => {
                     settled.extend(outcomes.into_iter().map(Ok));
-                    (asked, most) = (rest, self.room.fitting(&bucket.collection, HEAVIEST));
+                    asked = rest;
                     continue;
                 }
                 Ok(None) => {
-                    most = most.min(rows.len()) / 2;
+                    most = group.len().div_ceil(2);
                     continue;
                 }
                 Err(failure) => failure,
             };
             let is_its_own = matches!(failure, StoreError::Invalid(_) | StoreError::Broken(_));
-            if is_its_own && count > 1 {
+            if is_its_own && group.len() > 1 {
                 // One command, or one stored receipt, may be what fails them all.
                 for one in group {
                     settled.extend(Box::pin(self.settle(bucket, &[*one])).await);
                 }
                 asked = rest;
             } else {
-                let (failed, rest) = asked.split_at(if is_its_own { count } else { asked.len() });
+                let (failed, rest) = if is_its_own { (group, rest) } else { (asked, &[][..]) };
                 let failure = Arc::new(failure);
                 settled.extend(failed.iter().map(|_| Err(Arc::clone(&failure))));
                 asked = rest;
@@ -220,17 +224,17 @@ impl Committer {
         let count = records.0.iter().collect::<HashSet<_>>().len();
         let _room = self.room.enter(&bucket.collection, count).await;
         let rows = load_told(&*self.store, bucket, records, receipts, view).await?;
-        let loaded = rows.records.iter().filter_map(|row| row.document.as_ref()).map(Document::size);
-        loaded.clone().for_each(|size| self.room.saw(&bucket.collection, size));
-        if count > 1 && loaded.sum::<usize>() > MOST_TOGETHER {
+        if self.weigh(bucket, &rows.records) > MOST_TOGETHER && count > 1 {
             return Ok(Attempt::TooMuch);
         }
         // Each time anew, like the clock: a session may end while its command waits for the store.
         let principals: Vec<_> = asked.iter().map(|asked| &asked.envelope.principal).collect();
         let known = self.accounts.known_to(&principals).await?;
         let mut plan = fold(asked.iter().copied(), rows, &known, now());
-        for document in plan.group.changes.iter().filter_map(|change| change.row.document.as_ref()) {
-            self.room.saw(&bucket.collection, document.size());
+        if self.weigh(bucket, plan.group.changes.iter().map(|change| &change.row)) > MOST_TOGETHER
+            && count > 1
+        {
+            return Ok(Attempt::TooMuch);
         }
         forget(&mut plan);
         if plan.group.receipts.is_empty() {
@@ -251,6 +255,12 @@ impl Committer {
             Committed::Applied => Ok(Attempt::Done(plan.outcomes)),
             Committed::Refused => Ok(Attempt::Refused),
         }
+    }
+
+    /// The bytes of their documents. The room learns of each.
+    fn weigh<'a>(&self, bucket: BucketId, rows: impl IntoIterator<Item = &'a Row>) -> usize {
+        let sizes = rows.into_iter().filter_map(|row| row.document.as_ref()).map(Document::size);
+        sizes.inspect(|size| self.room.saw(&bucket.collection, *size)).sum()
     }
 }
 

@@ -12,8 +12,6 @@ use tokio::sync::oneshot;
 
 /// The most requests that are done together.
 const MOST: usize = 64;
-/// The most bytes that are done together, unless one request alone has more.
-pub const HEAVIEST: usize = 1 << 20;
 
 /// What is done with the requests that gathered at a bucket.
 #[async_trait]
@@ -26,8 +24,8 @@ pub trait Together: Send + Sync + 'static {
     /// Does what was asked, and answers each request, in order.
     async fn run(&self, bucket: BucketId, requests: Vec<Self::Request>) -> Vec<Self::Answer>;
 
-    /// Bytes that a request carries.
-    fn weight(request: &Self::Request) -> usize;
+    /// How many of those that wait, from the first one on, are done together. The first one always is.
+    fn fitting<'a>(&self, bucket: BucketId, waiting: impl Iterator<Item = &'a Self::Request>) -> usize;
 }
 
 /// The requests of all buckets. A bucket is served by a task of its own for as long as anything is asked of it.
@@ -68,7 +66,7 @@ impl<T: Together> Gathering<T> {
 }
 
 async fn serve<T: Together>(work: Arc<T>, waiting: Arc<Waiting<T>>, bucket: BucketId) {
-    while let Some(group) = next_group::<T>(&waiting, bucket) {
+    while let Some(group) = next_group(&*work, &waiting, bucket) {
         let (requests, waiters): (Vec<_>, Vec<_>) = group.into_iter().unzip();
         match attempt(&work, bucket, requests.clone()).await {
             Some(answers) => answer(waiters, answers),
@@ -103,22 +101,15 @@ fn answer<A>(waiters: Vec<oneshot::Sender<A>>, answers: Vec<A>) {
 }
 
 /// The head of what waits; when nothing does, the bucket is no longer served.
-fn next_group<T: Together>(waiting: &Waiting<T>, bucket: BucketId) -> Option<Vec<Waiter<T>>> {
+fn next_group<T: Together>(work: &T, waiting: &Waiting<T>, bucket: BucketId) -> Option<Vec<Waiter<T>>> {
     let mut waiting = lock(waiting);
     let queue = waiting.get_mut(&bucket)?;
-    let mut weight = 0;
-    let fits = queue.iter().take(MOST).take_while(|(request, _)| {
-        let fits = weight == 0 || weight + T::weight(request) <= HEAVIEST;
-        weight += T::weight(request);
-        fits
-    });
-    let count = fits.count();
-    let group: Vec<_> = queue.drain(..count).collect();
-    if group.is_empty() {
+    if queue.is_empty() {
         waiting.remove(&bucket);
         return None;
     }
-    Some(group)
+    let count = work.fitting(bucket, queue.iter().take(MOST).map(|(request, _)| request));
+    Some(queue.drain(..count.max(1)).collect())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -147,11 +138,17 @@ mod tests {
             requests.into_iter().map(|request| request * 2).collect()
         }
 
-        fn weight(request: &usize) -> usize {
-            *request
+        fn fitting<'a>(&self, _: BucketId, waiting: impl Iterator<Item = &'a usize>) -> usize {
+            let mut sum = 0;
+            let fits = |request: &&usize| {
+                sum += **request;
+                sum <= HEAVIEST
+            };
+            waiting.take_while(fits).count()
         }
     }
 
+    const HEAVIEST: usize = 1 << 20;
     const BUCKET: BucketId = BucketId { collection: uuid::Uuid::nil(), bucket: 0 };
 
     fn gathering() -> (Arc<Gathering<Gated>>, Arc<Semaphore>, mpsc::UnboundedReceiver<usize>) {

@@ -6,6 +6,7 @@
 //! - [`executor`]: from a command to its outcome. [`collections`] finds what a name stands for.
 //!   [`accounts`] what their records say of their sessions.
 //! - [`gathering`]: what arrives while a bucket is busy is done together. [`committer`] writes so, [`reader`] reads.
+//!   [`room`]: how much of large documents at once.
 //! - [`decide`]: the rules, as pure functions.
 //! - [`store`]: Cassandra, or one directory.
 //! - [`vigil`]: what the store can do just now, and so which lanes are consumed.

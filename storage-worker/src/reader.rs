@@ -60,8 +60,8 @@ impl Together for GroupRead {
         }
     }
 
-    fn weight(_: &RecordId) -> usize {
-        0
+    fn fitting<'a>(&self, _: BucketId, waiting: impl Iterator<Item = &'a RecordId>) -> usize {
+        waiting.count()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{future::IntoFuture, time::Duration};
 
 /// Longer than anything may take: the deadline of a command and a second, and some more, so that an answer that
 /// comes too late is seen as such.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A client of one gate, with a session or without. Clones share connections.
 #[derive(Clone)]

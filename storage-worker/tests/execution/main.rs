@@ -57,6 +57,7 @@ promises! {
         a_receipt_is_read_with_the_record_it_tells_of
         a_create_that_is_found_when_it_is_closed_is_made_sure_of
         a_create_close_to_its_deadline_is_settled_on_a_condition
+        what_turns_out_too_large_is_written_in_parts
     }
     unknown {
         a_write_of_unknown_end_has_one_effect

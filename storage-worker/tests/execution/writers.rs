@@ -1,9 +1,14 @@
 //! What reaches the store: of many commands at once, from one worker and from two; and of asking and closing.
 
-use crate::fixture::{Fixture, ask, close};
+use crate::fixture::{Fixture, ask, close, document, envelope, id};
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use messages::{CommandId, Envelope, Outcome, RecordId, Timestamp, time::MAX_CLOCK_SKEW};
+use messages::{
+    Command, CommandId, Document, Envelope, Outcome, Precondition, RecordId, Timestamp,
+    record::{Answer, Patch, PatchRecord},
+    time::MAX_CLOCK_SKEW,
+};
+use serde_json::json;
 use std::{
     collections::BTreeSet,
     sync::{
@@ -12,9 +17,15 @@ use std::{
     },
 };
 use storage_worker::{
+    accounts::Accounts,
+    collections::Collections,
+    committer::Committer,
+    decide::group::{Asked, Target},
     executor::Executor,
+    gathering::Together,
     store::{BucketId, Capacity, Committed, Group, Row, Rows, Store, StoreError, View},
 };
+use uuid::Uuid;
 
 fn version(outcome: &Outcome) -> i64 {
     match outcome {
@@ -47,14 +58,16 @@ struct Counted {
     latest: AtomicUsize,
     /// Records that commits changed.
     changed: AtomicUsize,
+    /// The most bytes of documents in one commit.
+    heaviest: AtomicUsize,
     /// Records that were loaded together with receipts.
     told: Mutex<BTreeSet<RecordId>>,
 }
 
 impl Counted {
     fn of(store: Arc<dyn Store>) -> Arc<Self> {
-        let [commits, loads, latest, changed] = [const { AtomicUsize::new(0) }; 4];
-        Arc::new(Self { store, commits, loads, latest, changed, told: Mutex::default() })
+        let [commits, loads, latest, changed, heaviest] = [const { AtomicUsize::new(0) }; 5];
+        Arc::new(Self { store, commits, loads, latest, changed, heaviest, told: Mutex::default() })
     }
 }
 
@@ -78,6 +91,8 @@ impl Store for Counted {
     async fn commit(&self, bucket: BucketId, group: &Group) -> Result<Committed, StoreError> {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.changed.fetch_add(group.changes.len(), Ordering::Relaxed);
+        let documents = group.changes.iter().filter_map(|change| change.row.document.as_ref());
+        self.heaviest.fetch_max(documents.map(Document::size).sum(), Ordering::Relaxed);
         self.store.commit(bucket, group).await
     }
 
@@ -166,4 +181,54 @@ pub(crate) async fn a_create_close_to_its_deadline_is_settled_on_a_condition(sto
     let outcome = fixture.run(&create).await;
     assert!(matches!(outcome, Outcome::RecordCreated(_)), "{outcome:?}");
     assert_eq!(counted.commits.load(Ordering::Relaxed), commits + 1);
+}
+
+/// Nobody knows how large documents are before they are read, nor what comes of them before it is decided.
+pub(crate) async fn what_turns_out_too_large_is_written_in_parts(store: Arc<dyn Store>) {
+    const LARGE: usize = 24;
+    let counted = Counted::of(store);
+    let store = Arc::clone(&counted) as Arc<dyn Store>;
+    let fixture = Fixture::new(Arc::clone(&store)).await;
+    let (found, _) = Collections::of(Arc::clone(&store)).find(&fixture.collection).await.unwrap();
+    let target = Target::Collection(found.unwrap());
+    let committer = Committer::new(Arc::clone(&store), Accounts::of(store));
+    let bucket = BucketId { collection: Uuid::now_v7(), bucket: 0 };
+    let run = async |commands: Vec<Envelope>| {
+        let asked = commands.into_iter().map(|envelope| Asked { envelope, target: target.clone() });
+        let asked: Vec<_> = asked.collect();
+        let together = committer.fitting(bucket, asked.iter());
+        let settled = committer.run(bucket, asked).await.into_iter();
+        (together, settled.map(|answer| answer.unwrap().unwrap()).collect::<Vec<_>>())
+    };
+    let large = json!({"text": "x".repeat(400_000)}).to_string();
+    for number in 0..LARGE {
+        run(vec![fixture.replace(&number.to_string(), &large)]).await;
+    }
+    let patch = |number: usize, patch| {
+        let (collection, record) = (fixture.collection.clone(), id(&number.to_string()));
+        let (precondition, answer) = (Precondition::default(), Answer::Minimal);
+        envelope(Command::PatchRecord(PatchRecord { collection, record, patch, precondition, answer }))
+    };
+    // A megabyte is written together.
+    let known = (0..LARGE).map(|number| patch(number, Patch::Merge(document("{}")))).collect();
+    assert_eq!(run(known).await.0, 2);
+    let marked = |number| patch(number, Patch::Merge(document(r#"{"n":1}"#)));
+    let double = r#"[{"op":"copy","from":"/text","path":"/more"}]"#;
+    let doubled = |number| patch(number, Patch::Json(document(double)));
+    let deleted = |number: usize| fixture.delete(&number.to_string());
+    // Too large when they are decided, or already when they are read.
+    let cases: [(&dyn Fn(usize) -> Envelope, _, _); 3] =
+        [(&doubled, 8, 2), (&marked, LARGE, 8), (&deleted, LARGE, 8)];
+    for (change, count, parts) in cases {
+        // By what they were lately, they are small.
+        for _ in 0..100 {
+            run(vec![fixture.replace("small", "{}")]).await;
+        }
+        let commits = counted.commits.load(Ordering::Relaxed);
+        let (together, outcomes) = run((0..count).map(change).collect()).await;
+        assert_eq!(together, count);
+        assert!(!outcomes.iter().any(|outcome| matches!(outcome, Outcome::Rejected(_))), "{outcomes:?}");
+        assert_eq!(counted.commits.load(Ordering::Relaxed) - commits, parts);
+    }
+    assert!(counted.heaviest.load(Ordering::Relaxed) <= 4 << 20);
 }

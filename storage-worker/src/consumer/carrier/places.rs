@@ -1,15 +1,17 @@
-//! How many reads are carried out at once. A worker takes as many commands as its queues give, and what a thousand of them read may be more
-//! than it has.
+//! How many commands are carried out at once that answer documents. A worker takes as many as its queues give, and what a thousand of them
+//! read may be more than it has.
 
 use crate::room::Room;
-use messages::{CollectionName, Command, Envelope, Outcome, Timestamp, time::MAX_CLOCK_SKEW};
+use messages::{
+    CollectionName, Command, Envelope, Handling, Outcome, Timestamp, record::Answer, time::MAX_CLOCK_SKEW,
+};
 use process::now;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
 };
 
-/// Of documents that are read one by one, in KiB. Each is there once more in its reply.
+/// Of documents that are answered one by one, in KiB. Each is there once more in its reply.
 const ROOM: u32 = 32 << 10;
 /// Lists that are read at once: each may hold some tens of megabytes.
 const MOST_LISTS: usize = 4;
@@ -28,12 +30,18 @@ impl Default for Places {
 }
 
 impl Places {
-    /// A place, if one is free before nobody waits any more: else reads that came too late would make the next ones late, too.
+    /// A place, if one is free before nobody waits any more: else reads that came too late would make the next ones late, too. A change
+    /// gets one in any case, as it has to be settled.
     pub(super) async fn enter(&self, envelope: &Envelope) -> Option<Option<SemaphorePermit<'_>>> {
         match &envelope.command {
             Command::ListRecords(_) => in_time(envelope.deadline, self.lists.acquire()).await.map(Result::ok),
             Command::ReadRecord(command) => {
                 in_time(envelope.deadline, self.documents.enter(&command.collection, 1)).await
+            }
+            Command::PatchRecord(command)
+                if command.answer == Answer::Document && envelope.handling == Handling::Direct =>
+            {
+                Some(self.documents.enter(&command.collection, 1).await)
             }
             _ => Some(None),
         }
@@ -41,8 +49,13 @@ impl Places {
 
     /// What became of a command.
     pub(super) fn saw(&self, envelope: &Envelope, outcome: &Outcome) {
-        if let (Command::ReadRecord(command), Outcome::RecordRead(record)) = (&envelope.command, outcome) {
-            self.documents.saw(&command.collection, record.document.size());
+        let document = match outcome {
+            Outcome::RecordRead(record) => Some(&record.document),
+            Outcome::RecordPatched(record) => record.document.as_ref(),
+            _ => None,
+        };
+        if let Some(document) = document {
+            self.documents.saw(envelope.command.collection(), document.size());
         }
     }
 }
