@@ -1,7 +1,7 @@
 //! Storage workers that die, freeze or are told to stop, under load: their work is done by the other one.
 
 use crate::harness::{Call, Cluster, Ground, Load, Manner, Service, Stage, settled};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream};
 use serde_json::{Value, json};
 use std::{
     future::IntoFuture,
@@ -275,12 +275,9 @@ async fn large_documents_in_queues_and_lists_fit_into_a_worker(stage: Stage) {
     // In front of them, what tells nothing of their size: many small ones, and then deleted ones.
     let small = (0..SMALL).map(|number| format!("{records}/-{number}"));
     let deleted: Vec<_> = (0..DELETED).map(|number| format!("{records}/.{number}")).collect();
-    for path in small.chain(deleted.iter().cloned()) {
-        service.admin().put(&path).json(&json!({})).await.is(201);
-    }
-    for path in &deleted {
-        service.admin().delete(path).await.is(204);
-    }
+    let put = async |path: String| service.admin().put(&path).json(&json!({})).await.is(201);
+    few_at_once(small.chain(deleted.iter().cloned()).map(put)).await;
+    few_at_once(deleted.iter().map(async |path| service.admin().delete(path).await.is(204))).await;
     let list = async || service.admin().get(&format!("{records}?limit=1000")).await.is(200).json();
     for page in join_all((0..LISTS).map(|_| list())).await {
         assert!(page["records"].as_array().is_some_and(|records| !records.is_empty()), "{page}");
@@ -307,13 +304,14 @@ fn assert_fits(cluster: &Cluster) {
 async fn all_kept_then_done(cluster: &mut Cluster, service: &Service, change: impl Fn(usize) -> Call) {
     assert_fits(cluster);
     cluster.workers[0].kill();
-    let mut operations = Vec::new();
-    for number in 0..LARGE {
-        let kept = change(number).header("prefer", "respond-async").await.is(202);
-        operations.push(kept.expect_header("location"));
-    }
+    let keep = async |number| change(number).header("prefer", "respond-async").await.is(202);
+    let kept = few_at_once((0..LARGE).map(keep)).await;
     cluster.workers[0].restart();
-    for operation in &operations {
-        assert_eq!(settled(&service.admin(), operation).await["status"], "done");
+    for kept in kept {
+        assert_eq!(settled(&service.admin(), &kept.expect_header("location")).await["status"], "done");
     }
+}
+
+async fn few_at_once<F: Future>(calls: impl Iterator<Item = F>) -> Vec<F::Output> {
+    stream::iter(calls).buffered(8).collect().await
 }
