@@ -14,7 +14,8 @@ trap 'exit 0' TERM
 
 service=${SERVICE:-cassandra} machine=${MACHINE:?is the name of the machine}
 data=/var/lib/cassandra
-export CASSANDRA_CONF=/run/cassandra/conf
+# A file system in memory at a path that the image lacks belongs to root alone with some versions of runc (1.2.8, 1.3.3).
+export CASSANDRA_CONF=/tmp/conf
 address=$(hostname -i | cut -d' ' -f1)
 
 peers() {

@@ -9,6 +9,7 @@ PATH=$PATH:/usr/sbin:/sbin
 sysroot=$1 out=$2 commit=$3 version=$4
 repository=$(dirname "$(realpath "$0")")/..
 toolchain=$(sed -n 's/^FROM \(rust:.*\) AS chef$/\1/p' "$repository/Dockerfile.gate")
+compiler=${toolchain#*:}
 runtime=$(sed -n 's/^FROM \(gcr.io.*\)$/\1/p' "$repository/Dockerfile.gate")
 work=$(mktemp -d -p "$out")
 export DOCKER_BUILDKIT=0
@@ -66,7 +67,7 @@ until docker info > /dev/null 2>&1; do
     sleep 0.5
 done
 tar --create --directory "$root" . | docker import --change 'ENV PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-    --change 'ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup' - "$toolchain" > /dev/null
+    --change "ENV CARGO_HOME=/usr/local/cargo RUSTUP_HOME=/usr/local/rustup RUST_VERSION=${compiler%%-*}" - "$toolchain" > /dev/null
 tar --create --directory "$work/cc" . | docker import --change 'USER 65532' --change 'WORKDIR /home/nonroot' \
     --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' - "$runtime" > /dev/null
 # What both are built from is the same to the file, so that the second finds the binaries that the first one made.

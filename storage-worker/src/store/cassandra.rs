@@ -4,7 +4,8 @@
 //! - [`migrate()`]: the keyspace and its tables, made by numbered migrations.
 //! - [`examine()`]: what is not as it should be; [`replicate()`]: one more copy of everything.
 //! - [`roles`]: who may do what; [`truncate()`]: nothing, before a snapshot is loaded.
-//! - `session`, `statements`: the driver's session and every statement, prepared once; `elsewhere`: whom to ask after a refusal.
+//! - `session`, `statements`: the driver's session and every statement, prepared once; `elsewhere`: whom to ask after a refusal;
+//!   `silence`: whom to ask last.
 //! - `rows`, `write`: what is read, and what is bound.
 //! - `fault`: what an error means.
 //! - `majority`: whether most copies answer, and what to do when one of two does not.
@@ -23,6 +24,7 @@ pub mod replicate;
 pub mod roles;
 mod rows;
 mod session;
+mod silence;
 pub mod standing;
 mod statements;
 pub mod truncate;
@@ -73,8 +75,8 @@ impl CassandraStore {
     /// has connected, the store finds nodes again by itself.
     pub async fn connect(config: CassandraConfig) -> Result<Self, StoreError> {
         migrate::check_keyspace(&config.keyspace)?;
-        let session = session::open(&config).await?;
-        let prepared = Statements::prepare(&session, &config);
+        let (session, writes) = session::open_for_writes(&config).await?;
+        let prepared = Statements::prepare(&session, &config.keyspace, writes);
         let statements = tokio::time::timeout(config.request_timeout, prepared).await.map_err(|_| {
             StoreError::Unavailable("Cassandra did not prepare the statements in time".to_owned())
         })??;

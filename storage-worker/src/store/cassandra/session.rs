@@ -1,7 +1,12 @@
 //! The driver's session, set up so that it never repeats a write that anybody may have seen, and leaves a coordinator that
-//! lags far behind the others.
+//! is silent.
 
-use super::{config::CassandraConfig, elsewhere::Elsewhere, fault};
+use super::{
+    config::CassandraConfig,
+    elsewhere::Elsewhere,
+    fault,
+    silence::{HeardFirst, Silence},
+};
 use crate::store::StoreError;
 use scylla::{
     client::{
@@ -11,7 +16,7 @@ use scylla::{
         session_builder::SessionBuilder,
     },
     policies::{
-        load_balancing::{DefaultPolicy, DefaultPolicyBuilder, LatencyAwarenessBuilder},
+        load_balancing::{DefaultPolicy, DefaultPolicyBuilder},
         retry::{DefaultRetryPolicy, FallthroughRetryPolicy, RetryPolicy},
         speculative_execution::SimpleSpeculativeExecutionPolicy,
     },
@@ -28,14 +33,20 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// After this another coordinator is asked for a read, too.
 const ASK_ANOTHER: Duration = Duration::from_millis(300);
-/// A coordinator so many times as slow as the fastest is left for the others: its requests time out (after 2 s and more), or
-/// nearly. Less than that is the common lot of a bucket with large documents.
-const LEFT_WHEN_SLOWER: f64 = 20.0;
-/// So many answers of a node must have come, to judge it.
-const ANSWERS_TO_JUDGE: usize = 10;
-
 /// Opens a session. Its default profile is that of reads.
 pub(super) async fn open(config: &CassandraConfig) -> Result<Session, StoreError> {
+    open_with(config, reads(config, &Arc::default())).await
+}
+
+/// The same, and the profile of writes: what one of the two learns of a coordinator, both know.
+pub(super) async fn open_for_writes(
+    config: &CassandraConfig,
+) -> Result<(Session, ExecutionProfile), StoreError> {
+    let silence = Arc::default();
+    Ok((open_with(config, reads(config, &silence)).await?, writes(config, &silence)))
+}
+
+async fn open_with(config: &CassandraConfig, profile: ExecutionProfile) -> Result<Session, StoreError> {
     let mut builder = SessionBuilder::new()
         .known_nodes(&config.contact_points)
         .compression(Some(Compression::Lz4))
@@ -46,7 +57,7 @@ pub(super) async fn open(config: &CassandraConfig) -> Result<Session, StoreError
         .keepalive_timeout(KEEPALIVE_TIMEOUT)
         // To know which nodes hold a bucket.
         .keyspaces_to_fetch([&config.keyspace])
-        .default_execution_profile_handle(read_profile(config).into_handle());
+        .default_execution_profile_handle(profile.into_handle());
     if let Some(credentials) = &config.credentials {
         builder = builder.user(&credentials.user, credentials.password.expose_secret());
     }
@@ -60,28 +71,30 @@ pub(super) async fn open(config: &CassandraConfig) -> Result<Session, StoreError
     }
 }
 
-/// For writes: what a replica may have seen is never sent again, and those of a bucket go to one coordinator, so that
-/// they do not contend with each other.
-pub(super) fn write_profile(config: &CassandraConfig) -> ExecutionProfile {
+/// Where a coordinator is slow, frozen or cut off, another is asked too.
+fn reads(config: &CassandraConfig, silence: &Arc<Silence>) -> ExecutionProfile {
+    let again = SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: ASK_ANOTHER };
+    let policy = HeardFirst { policy: balancing(config).build(), silence: Arc::clone(silence), tries: true };
+    profile(config, policy, Arc::new(DefaultRetryPolicy))
+        .speculative_execution_policy(Some(Arc::new(again)))
+        .build()
+}
+
+/// What a replica may have seen is never sent again, and what is for one bucket goes to one coordinator, so that it does
+/// not contend with itself.
+fn writes(config: &CassandraConfig, silence: &Arc<Silence>) -> ExecutionProfile {
     let retries: Arc<dyn RetryPolicy> = if failpoint::is_set("mutant-cas-retried") {
         Arc::new(DefaultRetryPolicy)
     } else {
         Arc::new(FallthroughRetryPolicy)
     };
-    profile(config, balancing(config).enable_shuffling_replicas(false), retries).build()
-}
-
-/// For reads: where a coordinator is slow, frozen or cut off, another is asked too.
-fn read_profile(config: &CassandraConfig) -> ExecutionProfile {
-    let again = SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: ASK_ANOTHER };
-    profile(config, balancing(config), Arc::new(DefaultRetryPolicy))
-        .speculative_execution_policy(Some(Arc::new(again)))
-        .build()
+    let policy = balancing(config).enable_shuffling_replicas(false).build();
+    profile(config, HeardFirst { policy, silence: Arc::clone(silence), tries: false }, retries).build()
 }
 
 fn profile(
     config: &CassandraConfig,
-    balancing: DefaultPolicyBuilder,
+    balancing: HeardFirst,
     otherwise: Arc<dyn RetryPolicy>,
 ) -> ExecutionProfileBuilder {
     ExecutionProfile::builder()
@@ -89,15 +102,12 @@ fn profile(
         .serial_consistency(Some(SerialConsistency::LocalSerial))
         .request_timeout(Some(config.request_timeout))
         .speculative_execution_policy(None)
-        .load_balancing_policy(balancing.build())
+        .load_balancing_policy(Arc::new(balancing))
         .retry_policy(Arc::new(Elsewhere { otherwise }))
 }
 
 fn balancing(config: &CassandraConfig) -> DefaultPolicyBuilder {
-    let latency = LatencyAwarenessBuilder::new()
-        .exclusion_threshold(LEFT_WHEN_SLOWER)
-        .minimum_measurements(ANSWERS_TO_JUDGE);
-    let balancing = DefaultPolicy::builder().latency_awareness(latency);
+    let balancing = DefaultPolicy::builder();
     match &config.datacenter {
         Some(datacenter) => balancing.prefer_datacenter(datacenter.clone()),
         None => balancing,

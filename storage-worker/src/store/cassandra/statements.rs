@@ -1,9 +1,12 @@
 //! Every statement on the table of records, prepared once.
 
-use super::{config::CassandraConfig, fault, session};
+use super::fault;
 use crate::store::StoreError;
 use scylla::{
-    client::{execution_profile::ExecutionProfileHandle, session::Session},
+    client::{
+        execution_profile::{ExecutionProfile, ExecutionProfileHandle},
+        session::Session,
+    },
     errors::PrepareError,
     statement::{
         Consistency, Statement,
@@ -36,7 +39,7 @@ pub(super) struct Statements {
     pub(super) receipt: PreparedStatement,
     /// What time it is.
     pub(super) clock: PreparedStatement,
-    write_profile: ExecutionProfileHandle,
+    writes: ExecutionProfileHandle,
 }
 
 pub(super) struct Read {
@@ -49,12 +52,22 @@ pub(super) struct Read {
 }
 
 impl Statements {
-    pub(super) async fn prepare(session: &Session, config: &CassandraConfig) -> Result<Self, StoreError> {
-        Self::prepare_all(session, config).await.map_err(|error| fault::of_prepare(&config.keyspace, &error))
+    /// `writes` is the profile of batches; all others take that of the session.
+    pub(super) async fn prepare(
+        session: &Session,
+        keyspace: &str,
+        writes: ExecutionProfile,
+    ) -> Result<Self, StoreError> {
+        let prepared = Self::prepare_all(session, keyspace, writes).await;
+        prepared.map_err(|error| fault::of_prepare(keyspace, &error))
     }
 
-    async fn prepare_all(session: &Session, config: &CassandraConfig) -> Result<Self, PrepareError> {
-        let table = format!("\"{}\".records", config.keyspace);
+    async fn prepare_all(
+        session: &Session,
+        keyspace: &str,
+        writes: ExecutionProfile,
+    ) -> Result<Self, PrepareError> {
+        let table = format!("\"{keyspace}\".records");
         let select = format!("SELECT {COLUMNS} FROM {table} WHERE {PARTITION}");
         let record = format!("{PARTITION} AND kind = 0 AND id = ?");
         // No INSERT anywhere: its row marker would outlive the time to live of a deleted row. TTL 0: for ever.
@@ -88,14 +101,14 @@ impl Statements {
                 ))
                 .await?,
             clock: read("SELECT toUnixTimestamp(now()) FROM system.local".to_owned()).await?.acknowledged,
-            write_profile: session::write_profile(config).into_handle(),
+            writes: writes.into_handle(),
         })
     }
 
     /// A batch within one partition: a single mutation, so it needs no log.
     pub(super) fn batch(&self) -> Batch {
         let mut batch = Batch::new(BatchType::Unlogged);
-        batch.set_execution_profile_handle(Some(self.write_profile.clone()));
+        batch.set_execution_profile_handle(Some(self.writes.clone()));
         batch.set_is_idempotent(failpoint::is_set("mutant-cas-retried"));
         batch
     }
