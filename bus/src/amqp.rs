@@ -5,7 +5,8 @@
 //! - [`link`]: one pair of connections to one broker: commands and replies leave by one, deliveries come by the
 //!   other, because an alarm stops everything on a connection that publishes, acks included. [`heard`]: whether it answers;
 //!   [`presence`]: whether its machine is there.
-//! - [`supervisor`]: keeps a link up, for ever, over all the brokers. [`ways`]: by which link commands leave.
+//! - [`supervisor`]: keeps a link up, for ever, over all the brokers. [`ways`]: by which link commands leave;
+//!   [`majority`]: whether its broker has lost the others.
 //! - [`publish`]: one message, and what can become of it.
 //! - [`publisher`]: one task for each shard that sends commands.
 //! - [`inbox`]: the queue that brings a gate its outcomes. [`attendance`]: whether anybody takes its commands.
@@ -20,6 +21,7 @@ mod death;
 mod heard;
 mod inbox;
 mod link;
+mod majority;
 mod outbox;
 mod presence;
 mod publish;

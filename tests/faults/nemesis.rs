@@ -98,7 +98,7 @@ pub(crate) fn all() -> Vec<Fault> {
 }
 
 /// Faults that take a minute or more, or do in another way what another one does.
-const LONG_OR_ALIKE: [&str; 16] = [
+const LONG_OR_ALIKE: [&str; 17] = [
     "broker-rolling-restart",
     "cassandra-all-killed",
     "cassandra-rolling-restart",
@@ -115,6 +115,7 @@ const LONG_OR_ALIKE: [&str; 16] = [
     "gate-broker-silent",
     "worker-broker-silent",
     "worker-cassandra-silent",
+    "workers-broker-cut-off",
 ];
 
 /// All of them once, or but for [`LONG_OR_ALIKE`]; those of one party one after the other; of the pairs one.

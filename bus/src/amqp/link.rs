@@ -1,6 +1,6 @@
 //! One pair of connections to one broker.
 
-use super::{attendance, config, heard::Heard, inbox, presence};
+use super::{attendance, config, heard::Heard, inbox, majority::Majority, presence};
 use crate::{
     Queue,
     calls::Calls,
@@ -46,6 +46,8 @@ pub(super) struct Link {
     pub(super) lost: CancellationToken,
     /// What comes from the broker.
     pub(super) heard: Heard,
+    /// Whether it has most of the others with it.
+    pub(super) majority: Majority,
     publishing: Connection,
     consuming: Connection,
     name: String,
@@ -129,8 +131,19 @@ impl Link {
         };
         tokio::spawn(lost.clone().run_until_cancelled_owned(watching));
         let (address, name) = (config::address(host), name.to_owned());
-        let reply_queue = OnceCell::new();
-        let link = Self { generation, address, lost, heard, publishing, consuming, name, calls, reply_queue };
+        let (majority, reply_queue) = (Majority::default(), OnceCell::new());
+        let link = Self {
+            generation,
+            address,
+            lost,
+            heard,
+            majority,
+            publishing,
+            consuming,
+            name,
+            calls,
+            reply_queue,
+        };
         let link = Arc::new(link);
         if declared.is_none() {
             tracing::warn!(

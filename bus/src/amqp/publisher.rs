@@ -1,6 +1,7 @@
 //! One task for each shard that sends commands.
 
 use super::{
+    majority,
     publish::{CONFIRMED_WITHIN, PublishError, is_spent, publish},
     supervisor::Links,
 };
@@ -69,6 +70,7 @@ async fn send(
     outlet: &mut Option<Outlet>,
 ) -> Result<(), PublishError> {
     let link = links.current().ok_or_else(|| PublishError::Unsent(links.reason()))?;
+    let _expected = majority::carries(queue.lane).then(|| link.majority.expect(Instant::now()));
     if outlet.as_ref().is_none_or(|outlet| outlet.generation != link.generation) {
         let unsent = |error: lapin::Error| PublishError::Unsent(error.to_string());
         *outlet = Some(Outlet {
@@ -85,7 +87,12 @@ async fn send(
         ..BasicPublishOptions::default()
     };
     let properties = properties(queue.lane, batch).with_reply_to(reply_to.clone());
-    publish(lost, channel, COMMANDS, &queue.to_string(), options, &body, properties).await
+    let sent = publish(lost, channel, COMMANDS, &queue.to_string(), options, &body, properties).await;
+    let is_answer = matches!(sent, Ok(()) | Err(PublishError::Unroutable(_) | PublishError::Refused(_)));
+    if is_answer && majority::carries(queue.lane) {
+        link.majority.heard();
+    }
+    sent
 }
 
 fn properties(lane: Lane, batch: &[Attempt]) -> BasicProperties {

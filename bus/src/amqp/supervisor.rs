@@ -3,6 +3,7 @@
 use super::{
     AmqpConfig, config,
     link::{self, Link, LinkError, News},
+    majority,
 };
 use crate::{
     BusError,
@@ -32,6 +33,7 @@ const MAX_DELAY: Duration = Duration::from_secs(2);
 const LOOKED_APART_EVERY: Duration = Duration::from_secs(10);
 /// Declaring a queue takes milliseconds, and a second or two while nodes elect a leader.
 const REPLY_QUEUE_WITHIN: Duration = Duration::from_secs(5);
+const ALONE: &str = "as if it had lost the other nodes, it delivers nothing, and makes no binding within 4 s";
 const APART: &str = "the other link is to the same broker, and there is another one";
 
 type Opened = (Arc<Link>, mpsc::UnboundedReceiver<News>);
@@ -204,6 +206,10 @@ impl Supervisor {
                     let reason = tokio::select! {
                         reason = self.watch(&link, news) => reason,
                         () = self.could_be_apart(&link), if self.other.is_some() => APART.to_owned(),
+                        () = majority::until_alone(&link), if !self.config.sends_commands => {
+                            link.lost.cancel();
+                            ALONE.to_owned()
+                        }
                     };
                     tracing::warn!(
                         server.address = link.address,

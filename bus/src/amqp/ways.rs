@@ -5,15 +5,25 @@ use crate::{
     Health, Lane, Queue,
     calls::{Attempt, Passage},
 };
+use futures_util::future::select_all;
 use std::{
     collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, interval},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// How often it is looked whether confirms come.
+const LOOKED_EVERY: Duration = Duration::from_millis(250);
+/// A way that was left because none came is not taken for this long, unless the other one is lost: what is on its way is sent anew each time.
+const LEFT_FOR: Duration = Duration::from_secs(10);
 
 /// A link, and the tasks that publish over it.
 #[derive(Debug)]
@@ -22,7 +32,8 @@ struct Way {
     publishers: HashMap<Queue, mpsc::UnboundedSender<Attempt>>,
 }
 
-/// One way, or two, and which of them is taken. Another is taken only when that one is lost: an alarm of the broker blocks all.
+/// One way, or two, and which of them is taken. Another is taken only when that one is lost, or brings no confirms: an alarm of the broker
+/// blocks all.
 #[derive(Debug)]
 pub(super) struct Ways {
     all: Vec<Way>,
@@ -43,8 +54,13 @@ impl Ways {
         let first = all[0].passage().borrow().clone();
         let (health, passage) = (watch::Sender::new(Health::from(&first)), watch::Sender::new(first));
         let ways = Self { all: all.iter().map(open).collect(), taken, passage, health };
-        let passages = all.iter().map(Links::passage).collect();
-        tokio::spawn(take(passages, Arc::clone(&ways.taken), ways.passage.clone(), ways.health.clone()));
+        let exits = ways.all.iter().map(|way| Exit {
+            links: way.links.clone(),
+            passage: way.links.passage(),
+            left: None,
+        });
+        let (exits, taken) = (exits.collect(), Arc::clone(&ways.taken));
+        tokio::spawn(take(exits, taken, ways.passage.clone(), ways.health.clone()));
         ways
     }
 
@@ -83,28 +99,61 @@ impl Way {
     }
 }
 
-/// Takes another way whenever the one that is taken is lost, and that one is not. Ends with the links.
+/// What is known of a way.
+struct Exit {
+    links: Links,
+    passage: watch::Receiver<Passage>,
+    /// When it was left, as no confirms came.
+    left: Option<Instant>,
+}
+
+impl Exit {
+    fn confirms_nothing(&self, now: Instant) -> bool {
+        self.links.current().is_some_and(|link| link.majority.is_silent(now))
+    }
+
+    /// Whether it may be better than one that confirms nothing.
+    fn is_hoped_for(&self, now: Instant) -> bool {
+        self.left.is_none_or(|left| now.duration_since(left) >= LEFT_FOR)
+    }
+}
+
+/// Takes another way whenever the one that is taken is lost, or confirms nothing, and that one is open. Ends when all are
+/// closed.
 async fn take(
-    mut passages: Vec<watch::Receiver<Passage>>,
+    mut exits: Vec<Exit>,
     taken: Arc<AtomicUsize>,
     passage: watch::Sender<Passage>,
     health: watch::Sender<Health>,
 ) {
+    let mut looks = interval(LOOKED_EVERY);
     loop {
         let states: Vec<Passage> =
-            passages.iter_mut().map(|passage| passage.borrow_and_update().clone()).collect();
-        let mut way = taken.load(Ordering::Relaxed);
+            exits.iter_mut().map(|exit| exit.passage.borrow_and_update().clone()).collect();
+        let (now, mut way) = (Instant::now(), taken.load(Ordering::Relaxed));
         if matches!(states[way], Passage::Down(_)) {
             way = states.iter().position(Passage::is_open).unwrap_or(way);
-            taken.store(way, Ordering::Relaxed);
+        } else if states[way].is_open() && exits[way].confirms_nothing(now) {
+            let is_better =
+                |other: &usize| *other != way && states[*other].is_open() && exits[*other].is_hoped_for(now);
+            if let Some(other) = (0..exits.len()).find(is_better) {
+                tracing::warn!("the message broker confirms nothing: commands go to another one");
+                exits[way].left = Some(now);
+                way = other;
+            }
         }
+        taken.store(way, Ordering::Relaxed);
         let state = &states[way];
         // Who is told that it is well may send at once.
         passage.send_if_modified(|known| replace(known, state.clone()));
         health.send_if_modified(|known| replace(known, Health::from(state)));
-        let changes = passages.iter_mut().map(|passage| Box::pin(passage.changed()));
-        if futures_util::future::select_all(changes).await.0.is_err() {
+        if states.iter().all(|state| *state == Passage::Closed) {
             return;
+        }
+        let changes = exits.iter_mut().map(|exit| Box::pin(exit.passage.changed()));
+        tokio::select! {
+            _ = select_all(changes) => {}
+            _ = looks.tick() => {}
         }
     }
 }

@@ -15,6 +15,8 @@ use std::{
 use testbed::Proxy;
 
 const LINKED_WITHIN: Duration = Duration::from_mins(1);
+/// A broker that does not answer.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(3);
 
 /// A gate with two ways to the broker, one of which it takes, and a worker that answers everything.
 struct Crossing {
@@ -97,6 +99,19 @@ async fn a_change_whose_outcome_is_lost_is_asked_after_by_the_other_way() {
     // Less than what a broker is given to answer.
     let (crossing, _) = crossing(|_| {}).await;
     crossing.answers_while(Proxy::block_to_client, || write(Duration::from_millis(2800))).await;
+}
+
+/// Long before half of its time is over, or that way is given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_does_not_wait_for_a_way_that_confirms_nothing() {
+    for way in 0..2 {
+        let (crossing, _) = crossing(|_| {}).await;
+        crossing.ways[way].block_to_client();
+        let (began, envelope) = (Instant::now(), write(Duration::from_mins(1)));
+        let told = within(outcome(&crossing.gate, envelope.clone())).await;
+        assert_eq!(told.unwrap(), answer_to(envelope.id));
+        assert!(began.elapsed() < GIVEN_UP_AFTER, "{:?}", began.elapsed());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,15 +2,21 @@
 //! the proxies that clients come by, so `redis-primary-cut` cuts both.
 
 use super::{Fault, Party, Undo, pick, until};
-use crate::{deployment::Deployment, plan::Dice};
+use crate::{
+    deployment::{Deployment, WORKERS},
+    plan::Dice,
+};
 use anyhow::{Context, Result};
 use std::time::Duration;
-use testbed::{Firewall, RabbitMq};
+use testbed::{Firewall, Proxy, RabbitMq};
 
 /// Once the others have noticed, in seconds.
 const NOTICED: u64 = 5;
 const NOTICED_WITHIN: Duration = Duration::from_secs(90);
 const HEALED_WITHIN: Duration = Duration::from_secs(120);
+const GATHERED_WITHIN: Duration = Duration::from_secs(30);
+/// Two to four seconds until they ask, four more, and want of processors.
+const LEFT_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) fn all() -> Vec<Fault> {
     vec![
@@ -25,6 +31,20 @@ pub(super) fn all() -> Vec<Fault> {
         }),
         Fault::new("broker-cut-off", Party::Brokers, NOTICED, |deployment, dice| {
             broker(deployment, dice, Hears::Nothing)
+        }),
+        Fault::new("workers-broker-cut-off", Party::Brokers, NOTICED, |deployment, dice| {
+            let node = pick(dice, deployment.services.rabbitmq.len());
+            gather_workers(deployment, node)?;
+            let heal = cut_off(deployment, node, Hears::Nothing)?;
+            // The node itself cannot be asked just now.
+            let others =
+                deployment.services.rabbitmq.iter().enumerate().filter(|(number, _)| *number != node);
+            let others: Vec<&RabbitMq> = others.map(|(_, node)| node).collect();
+            until("all workers are at other nodes", LEFT_WITHIN, || {
+                let links = others.iter().map(|node| links_of_workers(node)).sum::<Result<usize>>()?;
+                Ok(links == 2 * WORKERS)
+            })?;
+            Ok(heal)
         }),
     ]
 }
@@ -56,8 +76,12 @@ fn database(deployment: &mut Deployment, dice: &mut Dice, hears: Hears) -> Resul
 }
 
 fn broker(deployment: &mut Deployment, dice: &mut Dice, hears: Hears) -> Result<Undo> {
+    let lost = pick(dice, deployment.services.rabbitmq.len());
+    cut_off(deployment, lost, hears)
+}
+
+fn cut_off(deployment: &mut Deployment, lost: usize, hears: Hears) -> Result<Undo> {
     let nodes = &deployment.services.rabbitmq;
-    let lost = pick(dice, nodes.len());
     let (node, survivor) = (&nodes[lost], &nodes[(lost + 1) % nodes.len()]);
     let mut firewall = Firewall::default();
     for other in nodes {
@@ -77,6 +101,31 @@ fn broker(deployment: &mut Deployment, dice: &mut Dice, hears: Hears) -> Result<
             })
         })
     }))
+}
+
+/// All workers end up with one broker, as they may by chance.
+fn gather_workers(deployment: &Deployment, node: usize) -> Result<()> {
+    let others = || {
+        let wires = deployment.wires.worker_broker.iter().flat_map(|wires| wires.iter().enumerate());
+        wires.filter(|(number, _)| *number != node).map(|(_, wire)| wire)
+    };
+    others().for_each(Proxy::cut);
+    let gathered = until("all workers are at one node", GATHERED_WITHIN, || {
+        Ok(links_of_workers(&deployment.services.rabbitmq[node])? == 2 * WORKERS)
+    });
+    others().for_each(Proxy::restore);
+    gathered
+}
+
+/// Connections of workers to a node, of which each makes two.
+fn links_of_workers(node: &RabbitMq) -> Result<usize> {
+    let told = node.ctl(&[
+        "eval",
+        "length([P || P <- rabbit_networking:local_connections(), \
+         [{client_properties, Told}] <- [catch rabbit_networking:connection_info(P, [client_properties])], \
+         {<<\"connection_name\">>, _, <<\"worker\", _/binary>>} <- Told]).",
+    ])?;
+    told.trim().parse().with_context(|| format!("a number of connections, not {told:?}"))
 }
 
 /// How many nodes of the cluster run, as one of them sees it.

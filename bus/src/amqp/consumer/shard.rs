@@ -9,6 +9,7 @@ use crate::{
     amqp::{
         death,
         link::{self, Link, LinkError},
+        majority,
         receiver::{AmqpReceiver, Unsettled, Way},
         rescue::{self, Cause, Delivered},
     },
@@ -187,6 +188,9 @@ impl Shard {
 
     async fn deliver(&self, link: &Link, channel: &Channel, message: lapin::message::Delivery, held: &Held) {
         link.heard.count();
+        if majority::carries(self.queue.lane) {
+            link.majority.heard();
+        }
         if failpoint::is_set("mutant-ack-before-write") {
             let _ = message.acker.ack(BasicAckOptions::default()).await;
         }
