@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often somebody who consumes looks, when nothing is delivered.
 const LOOKED_EVERY: Duration = Duration::from_secs(2);
-/// Longer than the others need for another leader, when the one that has to agree is gone.
+/// About as long as the others need for another leader, when the one that has to agree is gone.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
 
 /// Whether what takes most nodes comes: confirms, or deliveries, of queues of which each has a copy.
@@ -26,6 +26,8 @@ struct Expected {
     count: usize,
     /// Since when, if nothing has come.
     since: Option<Instant>,
+    /// When something came last.
+    heard: Option<Instant>,
 }
 
 /// Something that is expected, until this is dropped.
@@ -42,8 +44,14 @@ impl Majority {
     }
 
     /// Something came.
-    pub(super) fn heard(&self) {
-        self.lock().since = None;
+    pub(super) fn heard(&self, now: Instant) {
+        let mut expected = self.lock();
+        (expected.since, expected.heard) = (None, Some(now));
+    }
+
+    /// Whether something has come since then.
+    pub(super) fn was_heard_after(&self, then: Instant) -> bool {
+        self.lock().heard.is_some_and(|heard| heard > then)
     }
 
     /// Nothing has come for so long that another broker is better.
@@ -71,7 +79,7 @@ pub(super) fn carries(lane: Lane) -> bool {
     lane != Lane::Read
 }
 
-/// Returns when a broker that delivers nothing answers nothing, either, that takes the others.
+/// Returns when a broker that delivers no change answers nothing, either, that takes the others.
 pub(super) async fn until_alone(link: &Link) {
     let mut channel = None;
     loop {
@@ -95,7 +103,7 @@ pub(super) async fn until_alone(link: &Link) {
         match timeout(ANSWERED_WITHIN, binding).await {
             Ok(answer) => {
                 channel = answer.ok();
-                link.majority.heard();
+                link.majority.heard(Instant::now());
             }
             Err(_) if link.majority.is_silent(Instant::now()) => return,
             Err(_) => {}
@@ -115,7 +123,8 @@ mod tests {
         let _other = majority.expect(after(900));
         assert!(!majority.is_silent(after(999)));
         assert!(majority.is_silent(after(1000)));
-        majority.heard();
+        majority.heard(after(1000));
+        assert!(majority.was_heard_after(after(999)) && !majority.was_heard_after(after(1000)));
         assert!(!majority.is_silent(after(5000)));
         let _third = majority.expect(after(5000));
         assert!(!majority.is_silent(after(5999)));

@@ -90,7 +90,7 @@ async fn send(
     let sent = publish(lost, channel, COMMANDS, &queue.to_string(), options, &body, properties).await;
     let is_answer = matches!(sent, Ok(()) | Err(PublishError::Unroutable(_) | PublishError::Refused(_)));
     if is_answer && majority::carries(queue.lane) {
-        link.majority.heard();
+        link.majority.heard(Instant::now());
     }
     sent
 }

@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -33,7 +33,8 @@ const MAX_DELAY: Duration = Duration::from_secs(2);
 const LOOKED_APART_EVERY: Duration = Duration::from_secs(10);
 /// Declaring a queue takes milliseconds, and a second or two while nodes elect a leader.
 const REPLY_QUEUE_WITHIN: Duration = Duration::from_secs(5);
-const ALONE: &str = "as if it had lost the other nodes, it delivers nothing, and makes no binding within 4 s";
+const ALONE: &str =
+    "as if it had lost the other nodes, it delivers no change, and makes no binding within 4 s";
 const APART: &str = "the other link is to the same broker, and there is another one";
 
 type Opened = (Arc<Link>, mpsc::UnboundedReceiver<News>);
@@ -206,7 +207,7 @@ impl Supervisor {
                     let reason = tokio::select! {
                         reason = self.watch(&link, news) => reason,
                         () = self.could_be_apart(&link), if self.other.is_some() => APART.to_owned(),
-                        () = majority::until_alone(&link), if !self.config.sends_commands => {
+                        () = self.could_be_heard(&link), if !self.config.sends_commands => {
                             link.lost.cancel();
                             ALONE.to_owned()
                         }
@@ -259,16 +260,33 @@ impl Supervisor {
             if is_taken || self.other().as_ref() != Some(&link.address) {
                 continue;
             }
-            for host in self.config.hosts.iter().filter(|host| config::address(host) != link.address) {
-                // First whether it greets: see there.
-                if !link::is_silent(host).await
-                    && let Ok((other, _)) = self.open(host, false).await
-                {
-                    other.close().await;
-                    return;
-                }
+            if self.another_opens(link).await {
+                return;
             }
         }
+    }
+
+    /// Ends when a link has a broker that has lost the others, and there is another one.
+    async fn could_be_heard(&self, link: &Link) {
+        loop {
+            majority::until_alone(link).await;
+            if self.another_opens(link).await {
+                return;
+            }
+        }
+    }
+
+    async fn another_opens(&self, link: &Link) -> bool {
+        for host in self.config.hosts.iter().filter(|host| config::address(host) != link.address) {
+            // First whether it greets: see there.
+            if !link::is_silent(host).await
+                && let Ok((other, _)) = self.open(host, false).await
+            {
+                other.close().await;
+                return true;
+            }
+        }
+        false
     }
 
     /// Until the link is lost; says why it was.
@@ -281,6 +299,7 @@ impl Supervisor {
                 }
                 News::Unblocked => {
                     tracing::info!("the message broker takes messages again");
+                    link.majority.heard(Instant::now());
                     self.links.up(link);
                 }
                 News::Lost(reason) => return reason,

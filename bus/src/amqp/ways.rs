@@ -24,6 +24,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const LOOKED_EVERY: Duration = Duration::from_millis(250);
 /// A way that was left because none came is not taken for this long, unless the other one is lost: what is on its way is sent anew each time.
 const LEFT_FOR: Duration = Duration::from_secs(10);
+/// Or this, if something came later: it may have waited for a queue that had lost its leader, while the other way leads nowhere.
+const LEFT_AT_LEAST_FOR: Duration = Duration::from_secs(3);
 
 /// A link, and the tasks that publish over it.
 #[derive(Debug)]
@@ -103,8 +105,8 @@ impl Way {
 struct Exit {
     links: Links,
     passage: watch::Receiver<Passage>,
-    /// When it was left, as no confirms came.
-    left: Option<Instant>,
+    /// When it was left, as no confirms came, and its link at that time.
+    left: Option<(Instant, u64)>,
 }
 
 impl Exit {
@@ -114,7 +116,15 @@ impl Exit {
 
     /// Whether it may be better than one that confirms nothing.
     fn is_hoped_for(&self, now: Instant) -> bool {
-        self.left.is_none_or(|left| now.duration_since(left) >= LEFT_FOR)
+        let (Some((left, generation)), Some(link)) = (self.left, self.links.current()) else { return true };
+        let is_over = |time| now.duration_since(left) >= time;
+        link.generation != generation
+            || is_over(LEFT_FOR)
+            || is_over(LEFT_AT_LEAST_FOR) && link.majority.was_heard_after(left)
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.left = self.links.current().map(|link| (now, link.generation));
     }
 }
 
@@ -138,7 +148,7 @@ async fn take(
                 |other: &usize| *other != way && states[*other].is_open() && exits[*other].is_hoped_for(now);
             if let Some(other) = (0..exits.len()).find(is_better) {
                 tracing::warn!("the message broker confirms nothing: commands go to another one");
-                exits[way].left = Some(now);
+                exits[way].leave(now);
                 way = other;
             }
         }

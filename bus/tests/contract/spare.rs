@@ -96,9 +96,9 @@ async fn a_read_does_not_wait_for_a_slow_way() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_whose_outcome_is_lost_is_asked_after_by_the_other_way() {
-    // Less than what a broker is given to answer.
+    // Half of it is less than what a broker is given to confirm.
     let (crossing, _) = crossing(|_| {}).await;
-    crossing.answers_while(Proxy::block_to_client, || write(Duration::from_millis(2800))).await;
+    crossing.answers_while(Proxy::block_to_client, || write(Duration::from_millis(1900))).await;
 }
 
 /// Long before half of its time is over, or that way is given up.
@@ -116,8 +116,8 @@ async fn a_change_does_not_wait_for_a_way_that_confirms_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deferred_change_that_one_way_does_not_keep_is_kept_by_the_other() {
-    // Less than what a broker is given to answer.
-    let deferral = Deferral { kept_within: Duration::from_millis(2800), wait: Duration::ZERO };
+    // Half of it is less than what a broker is given to confirm.
+    let deferral = Deferral { kept_within: Duration::from_millis(1900), wait: Duration::ZERO };
     let (crossing, _) = crossing(|_| {}).await;
     for way in &crossing.ways {
         way.block_to_server();

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::{
     sync::oneshot,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// A queue that does not let itself be consumed within this is asked again.
@@ -189,7 +189,7 @@ impl Shard {
     async fn deliver(&self, link: &Link, channel: &Channel, message: lapin::message::Delivery, held: &Held) {
         link.heard.count();
         if majority::carries(self.queue.lane) {
-            link.majority.heard();
+            link.majority.heard(Instant::now());
         }
         if failpoint::is_set("mutant-ack-before-write") {
             let _ = message.acker.ack(BasicAckOptions::default()).await;

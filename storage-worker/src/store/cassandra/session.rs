@@ -33,6 +33,7 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// After this another coordinator is asked for a read, too.
 const ASK_ANOTHER: Duration = Duration::from_millis(300);
+
 /// Opens a session. Its default profile is that of reads.
 pub(super) async fn open(config: &CassandraConfig) -> Result<Session, StoreError> {
     open_with(config, reads(config, &Arc::default())).await

@@ -18,7 +18,7 @@ use std::{
 };
 use uuid::Uuid;
 
-/// One that answers at all does so within this, also where documents are large.
+/// One that takes longer for everything, also where documents are large, is as good as silent.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often one that is silent is tried, with a read: that is answered by another one 300 ms later.
 const TRIED_EVERY: Duration = Duration::from_secs(2);
