@@ -103,6 +103,11 @@ impl Lane {
         }
     }
 
+    /// Whether each node of the broker has a copy of its queues: quorum queues, which need most of them.
+    pub(crate) fn is_replicated(self) -> bool {
+        self != Self::Read
+    }
+
     /// Whether a shard has one consumer at a time.
     pub(crate) fn is_exclusive(self) -> bool {
         matches!(self, Self::Write | Self::Deferred)

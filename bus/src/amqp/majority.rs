@@ -74,11 +74,6 @@ impl Drop for Expectation<'_> {
     }
 }
 
-/// For a lane of queues of which each node has a copy.
-pub(super) fn carries(lane: Lane) -> bool {
-    lane != Lane::Read
-}
-
 /// Returns when a broker that delivers no change answers nothing, either, that takes the others.
 pub(super) async fn until_alone(link: &Link) {
     let mut channel = None;

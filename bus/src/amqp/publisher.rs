@@ -1,7 +1,6 @@
 //! One task for each shard that sends commands.
 
 use super::{
-    majority,
     publish::{CONFIRMED_WITHIN, PublishError, is_spent, publish},
     supervisor::Links,
 };
@@ -70,7 +69,7 @@ async fn send(
     outlet: &mut Option<Outlet>,
 ) -> Result<(), PublishError> {
     let link = links.current().ok_or_else(|| PublishError::Unsent(links.reason()))?;
-    let _expected = majority::carries(queue.lane).then(|| link.majority.expect(Instant::now()));
+    let expected = queue.lane.is_replicated().then(|| link.majority.expect(Instant::now()));
     if outlet.as_ref().is_none_or(|outlet| outlet.generation != link.generation) {
         let unsent = |error: lapin::Error| PublishError::Unsent(error.to_string());
         *outlet = Some(Outlet {
@@ -89,7 +88,7 @@ async fn send(
     let properties = properties(queue.lane, batch).with_reply_to(reply_to.clone());
     let sent = publish(lost, channel, COMMANDS, &queue.to_string(), options, &body, properties).await;
     let is_answer = matches!(sent, Ok(()) | Err(PublishError::Unroutable(_) | PublishError::Refused(_)));
-    if is_answer && majority::carries(queue.lane) {
+    if is_answer && expected.is_some() {
         link.majority.heard(Instant::now());
     }
     sent

@@ -5,7 +5,7 @@
 //! though all is up (rabbitmq-server#11228 and #15473; seen on 4.0.5 after all nodes were killed at once). They return with the
 //! end of its channel.
 
-use crate::{Lane, Queue, amqp::link};
+use crate::{Queue, amqp::link};
 use lapin::Channel;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
@@ -53,8 +53,7 @@ impl Held {
 
 /// Returns when a consumer that holds nothing, and gets nothing, should be replaced. To be begun anew with each message.
 pub(super) async fn ends(queue: Queue, channel: &Channel, held: &Held, passed_over: u32) -> Age {
-    if queue.lane == Lane::Read {
-        // A classic queue.
+    if !queue.lane.is_replicated() {
         return std::future::pending().await;
     }
     // Not all at the same time.

@@ -9,7 +9,6 @@ use crate::{
     amqp::{
         death,
         link::{self, Link, LinkError},
-        majority,
         receiver::{AmqpReceiver, Unsettled, Way},
         rescue::{self, Cause, Delivered},
     },
@@ -188,7 +187,7 @@ impl Shard {
 
     async fn deliver(&self, link: &Link, channel: &Channel, message: lapin::message::Delivery, held: &Held) {
         link.heard.count();
-        if majority::carries(self.queue.lane) {
+        if self.queue.lane.is_replicated() {
             link.majority.heard(Instant::now());
         }
         if failpoint::is_set("mutant-ack-before-write") {
