@@ -289,10 +289,12 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
         match passage {
             Passage::Open(generation) if *generation != self.sent_by => {
                 (self.sent_by, self.chances) = (*generation, 0);
-                // What was sent before is lost, and tells nothing about the queues.
+                // What was sent before is lost, and tells nothing about the queues. Or it is not: then the next queue is not asked
+                // any later than without this.
                 if self.route.queue.lane == Lane::Read {
                     self.patience = self.first_patience;
-                    self.next_chance = Some(Instant::now() + self.patience);
+                    let soon = Instant::now() + self.patience;
+                    self.next_chance = Some(self.next_chance.map_or(soon, |next| next.min(soon)));
                 }
                 self.send(false);
                 Ok(())

@@ -31,6 +31,20 @@ pub(super) struct Silence(Mutex<HashMap<Uuid, Unanswered>>);
 struct Unanswered {
     since: Instant,
     tried: Instant,
+    /// Whether somebody did not ask it for this.
+    is_left: bool,
+}
+
+/// Whether a node is asked first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It is, and an answer is expected.
+    Its,
+    /// It is left for others.
+    Others {
+        /// It was not until now.
+        since_now: bool,
+    },
 }
 
 impl Unanswered {
@@ -40,24 +54,28 @@ impl Unanswered {
 }
 
 impl Silence {
-    /// Whether to ask this node first. If so, an answer is expected.
-    fn may_ask(&self, node: Uuid, tries: bool, now: Instant) -> bool {
+    fn turn(&self, node: Uuid, tries: bool, now: Instant) -> Turn {
         let mut nodes = self.lock();
-        let asked = nodes.entry(node).or_insert(Unanswered { since: now, tried: now });
+        let asked = nodes.entry(node).or_insert(Unanswered { since: now, tried: now, is_left: false });
         let is_due = tries && now.duration_since(asked.tried) >= TRIED_EVERY;
-        let may_ask = !asked.is_silent(now) || is_due;
-        if may_ask {
-            asked.tried = now;
+        if asked.is_silent(now) && !is_due {
+            return Turn::Others { since_now: !std::mem::replace(&mut asked.is_left, true) };
         }
-        may_ask
+        asked.tried = now;
+        Turn::Its
     }
 
     fn is_silent(&self, node: Uuid, now: Instant) -> bool {
         self.lock().get(&node).is_some_and(|asked| asked.is_silent(now))
     }
 
-    /// One that takes so long that it is as good as silent goes on being so.
-    fn answered(&self, node: Uuid, after: Duration) {
+    /// Says whether it was left until now. One that takes so long that it is as good as silent goes on being so.
+    fn answered(&self, node: Uuid, after: Duration) -> bool {
+        after < PATIENCE && self.lock().remove(&node).is_some_and(|asked| asked.is_left)
+    }
+
+    /// Its connection has ended, so the driver knows by itself when it can be asked again. Unless it was silent before that.
+    fn ended(&self, node: Uuid, after: Duration) {
         if after < PATIENCE {
             self.lock().remove(&node);
         }
@@ -84,9 +102,19 @@ impl LoadBalancingPolicy for HeardFirst {
         cluster: &'a ClusterState,
     ) -> Option<(NodeRef<'a>, Option<Shard>)> {
         let picked = self.policy.pick(request, cluster)?;
-        let asks =
-            !takes_others(request) || self.silence.may_ask(picked.0.host_id, self.tries, Instant::now());
-        asks.then_some(picked)
+        if !takes_others(request) {
+            return Some(picked);
+        }
+        match self.silence.turn(picked.0.host_id, self.tries, Instant::now()) {
+            Turn::Its => Some(picked),
+            Turn::Others { since_now } => {
+                if since_now {
+                    let address = picked.0.address;
+                    tracing::info!(server.address = %address, "a node of Cassandra does not answer: others are asked first");
+                }
+                None
+            }
+        }
     }
 
     fn fallback<'a>(&'a self, request: &'a RoutingInfo<'_>, cluster: &'a ClusterState) -> FallbackPlan<'a> {
@@ -100,8 +128,8 @@ impl LoadBalancingPolicy for HeardFirst {
 
     fn on_request_success(&self, request: &RoutingInfo<'_>, latency: Duration, node: NodeRef<'_>) {
         self.policy.on_request_success(request, latency, node);
-        if takes_others(request) {
-            self.silence.answered(node.host_id, latency);
+        if takes_others(request) && self.silence.answered(node.host_id, latency) {
+            tracing::info!(server.address = %node.address, "a node of Cassandra answers again");
         }
     }
 
@@ -113,6 +141,9 @@ impl LoadBalancingPolicy for HeardFirst {
         error: &RequestAttemptError,
     ) {
         self.policy.on_request_failure(request, latency, node, error);
+        if matches!(error, RequestAttemptError::BrokenConnectionError(_)) {
+            self.silence.ended(node.host_id, latency);
+        }
     }
 
     fn name(&self) -> String {
@@ -136,12 +167,12 @@ mod tests {
     fn one_that_answers_nobody_is_left() {
         let (silence, began) = (Silence::default(), Instant::now());
         for after in [0, 400, 999] {
-            assert!(silence.may_ask(NODE, false, began + Duration::from_millis(after)));
+            assert_eq!(silence.turn(NODE, false, began + Duration::from_millis(after)), Turn::Its);
         }
         let later = began + Duration::from_secs(1);
-        assert!(!silence.may_ask(NODE, false, later));
+        assert_ne!(silence.turn(NODE, false, later), Turn::Its);
         assert!(silence.is_silent(NODE, later));
-        assert!(silence.may_ask(OTHER, false, later));
+        assert_eq!(silence.turn(OTHER, false, later), Turn::Its);
         assert!(!silence.is_silent(OTHER, later));
     }
 
@@ -150,7 +181,7 @@ mod tests {
         let (silence, began) = (Silence::default(), Instant::now());
         for after in 0..10 {
             let now = began + Duration::from_millis(900) * after;
-            assert!(silence.may_ask(NODE, false, now));
+            assert_eq!(silence.turn(NODE, false, now), Turn::Its);
             silence.answered(NODE, Duration::from_millis(900));
         }
     }
@@ -158,22 +189,45 @@ mod tests {
     #[test]
     fn only_what_may_try_asks_it_again() {
         let (silence, began) = (Silence::default(), Instant::now());
-        assert!(silence.may_ask(NODE, true, began));
+        assert_eq!(silence.turn(NODE, true, began), Turn::Its);
         let hour = began + Duration::from_secs(3600);
-        assert!(!silence.may_ask(NODE, false, hour));
-        assert!(silence.may_ask(NODE, true, hour));
-        assert!(!silence.may_ask(NODE, true, hour + Duration::from_millis(1999)));
-        assert!(silence.may_ask(NODE, true, hour + Duration::from_millis(2000)));
+        assert_ne!(silence.turn(NODE, false, hour), Turn::Its);
+        assert_eq!(silence.turn(NODE, true, hour), Turn::Its);
+        assert_ne!(silence.turn(NODE, true, hour + Duration::from_millis(1999)), Turn::Its);
+        assert_eq!(silence.turn(NODE, true, hour + Duration::from_millis(2000)), Turn::Its);
     }
 
     #[test]
     fn an_answer_ends_it_unless_it_is_as_late_as_none() {
         let (silence, began) = (Silence::default(), Instant::now());
-        assert!(silence.may_ask(NODE, false, began));
+        assert_eq!(silence.turn(NODE, false, began), Turn::Its);
         let later = began + Duration::from_secs(5);
         silence.answered(NODE, Duration::from_secs(1));
-        assert!(!silence.may_ask(NODE, false, later));
+        assert_ne!(silence.turn(NODE, false, later), Turn::Its);
         silence.answered(NODE, Duration::from_millis(999));
-        assert!(silence.may_ask(NODE, false, later));
+        assert_eq!(silence.turn(NODE, false, later), Turn::Its);
+    }
+
+    #[test]
+    fn who_was_left_is_told_once_and_so_is_who_answers_again() {
+        let (silence, began) = (Silence::default(), Instant::now());
+        assert_eq!(silence.turn(NODE, false, began), Turn::Its);
+        assert!(!silence.answered(NODE, Duration::ZERO));
+        assert_eq!(silence.turn(NODE, false, began), Turn::Its);
+        let later = began + Duration::from_secs(1);
+        assert_eq!(silence.turn(NODE, false, later), Turn::Others { since_now: true });
+        assert_eq!(silence.turn(NODE, false, later), Turn::Others { since_now: false });
+        assert!(silence.answered(NODE, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_connection_that_ends_at_once_says_nothing_of_the_next_one() {
+        let (silence, began) = (Silence::default(), Instant::now());
+        assert_eq!(silence.turn(NODE, false, began), Turn::Its);
+        let later = began + Duration::from_secs(1);
+        silence.ended(NODE, Duration::from_secs(1));
+        assert_ne!(silence.turn(NODE, false, later), Turn::Its);
+        silence.ended(NODE, Duration::from_millis(999));
+        assert_eq!(silence.turn(NODE, false, later), Turn::Its);
     }
 }
