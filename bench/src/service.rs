@@ -3,7 +3,9 @@
 use crate::counted::Counted;
 use anyhow::Context;
 use bus::{AmqpBus, AmqpConfig, Bus, ConsumeOptions, Lane, LocalBus};
-use gate::{Backends, EmbeddedSessions, SessionSettings, Settings, SigningKeys, ensure_first_admin};
+use gate::{
+    Backends, EmbeddedSessions, Listeners, SessionSettings, Settings, SigningKeys, ensure_first_admin,
+};
 use process::{Secret, Stopper, now};
 use std::{
     net::SocketAddr,
@@ -99,11 +101,11 @@ impl Service {
             session_absolute: Duration::from_secs(3600),
         };
         let sessions = EmbeddedSessions::open(directory.path(), lifetimes.lifetimes(), now())?;
-        let listener = gate::listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let listeners = Listeners::open(SocketAddr::from(([127, 0, 0, 1], 0)), None)?;
+        let url = format!("http://{}", listeners.addresses()?.0);
         let backends = Backends { bus: calls, sessions: Arc::new(sessions), keys: SigningKeys::random() };
         let settings = Settings { shutdown_linger: Duration::ZERO, ..Settings::default() };
-        let serving = tokio::spawn(gate::serve(listener, backends, settings, stopper.clone()));
+        let serving = tokio::spawn(gate::serve(listeners, backends, settings, stopper.clone()));
         let running = vec![working, serving];
         let mut service =
             Self { url, token: String::new(), vhost, statements, stopper, running, _directory: directory };

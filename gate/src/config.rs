@@ -3,11 +3,15 @@
 use crate::{
     sessions::Lifetimes,
     signing::{self, SigningKeys},
+    tls::Certificate,
 };
 use bus::topology::DEFERRED_TTL;
 use clap::{Args, Parser, Subcommand};
-use process::{LogOptions, Secret, config::duration};
+use process::{ConfigError, LogOptions, Secret, config::duration};
 use std::{net::SocketAddr, time::Duration};
+
+/// Unless it is set.
+const TLS_BIND: ([u8; 4], u16) = ([127, 0, 0, 1], 8443);
 
 /// The REST gate of Penstock: takes requests over HTTP and sends them as commands to storage workers.
 #[derive(Parser)]
@@ -19,6 +23,9 @@ pub struct Config {
     /// Where to listen for HTTP/1.1 and HTTP/2 without TLS.
     #[arg(long, env = "GATE_BIND", default_value = "127.0.0.1:8080", global = true)]
     pub bind: SocketAddr,
+    /// The same with TLS.
+    #[command(flatten)]
+    pub tls: TlsSettings,
     /// This gate's name in logs, in connections and in the names of its reply queues.
     #[arg(long, env = "GATE_NAME", default_value = "gate")]
     pub name: String,
@@ -66,6 +73,34 @@ pub enum Action {
     /// Ask the gate that listens at the same address whether it is well: alive, and ready at least once since its start.
     /// Exit code 1 if not
     Healthcheck,
+}
+
+/// TLS without anything in front of a gate, or between it and what is.
+#[derive(Clone, Debug, Args)]
+pub struct TlsSettings {
+    /// A PEM file with a certificate, the chain above it, and its private key: HTTPS is served, too. It is read once, at
+    /// the start.
+    #[arg(long, env = "TLS_CERTIFICATE_FILE")]
+    pub tls_certificate_file: Option<Certificate>,
+    /// Where to listen for HTTP/1.1 and HTTP/2 with TLS; 127.0.0.1:8443 unless it is set.
+    #[arg(long, env = "TLS_BIND")]
+    pub tls_bind: Option<SocketAddr>,
+}
+
+impl TlsSettings {
+    /// As listeners take them.
+    ///
+    /// # Errors
+    /// When there is an address and no certificate.
+    pub fn wanted(self) -> Result<Option<(SocketAddr, Certificate)>, ConfigError> {
+        let bind = self.tls_bind.unwrap_or(SocketAddr::from(TLS_BIND));
+        match self.tls_certificate_file {
+            None if self.tls_bind.is_some() => Err(ConfigError(
+                "TLS_BIND is set, and TLS_CERTIFICATE_FILE is not: set both, or none".to_owned(),
+            )),
+            certificate => Ok(certificate.map(|certificate| (bind, certificate))),
+        }
+    }
 }
 
 /// How long sessions live.

@@ -3,7 +3,7 @@
 //!
 //! Layout, in reading order:
 //! - [`config`]: what can be set.
-//! - `run`: the gate as a process of its own. `server`: from a listener to answers, and stopping.
+//! - `run`: the gate as a process of its own. `server`: from listeners to answers, and stopping. `tls`: whose certificate.
 //! - `gate`: what all requests share, and the one way from a request to its outcome.
 //! - `observe`: around every request: names, log line, limits.
 //! - `request/`: what a request says, parsed: caller, body, conditions, idempotency.
@@ -27,11 +27,13 @@ mod run;
 mod server;
 pub mod sessions;
 mod signing;
+mod tls;
 
 pub use account::{FirstAdmin, ensure_first_admin};
-pub use config::{Action, Config, SessionSettings, Settings};
+pub use config::{Action, Config, SessionSettings, Settings, TlsSettings};
 pub use gate::Backends;
 pub use run::run;
-pub use server::{listen, serve};
+pub use server::{Listeners, serve};
 pub use sessions::{EmbeddedSessions, Lifetimes, RedisSessions, Sessions};
 pub use signing::SigningKeys;
+pub use tls::Certificate;

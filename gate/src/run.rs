@@ -4,7 +4,7 @@ use crate::{
     account::ensure_first_admin,
     config::Config,
     gate::Backends,
-    server::{listen, serve},
+    server::{Listeners, serve},
     sessions::RedisSessions,
     signing::SigningKeys,
 };
@@ -17,6 +17,7 @@ use std::sync::Arc;
 /// # Errors
 /// [`ConfigError`] when something set cannot work; others when it cannot listen.
 pub async fn run(config: Config) -> anyhow::Result<()> {
+    let tls = config.tls.wanted()?;
     let amqp = AmqpConfig::new(&config.amqp_urls, config.name)
         .map_err(|error| ConfigError(format!("AMQP_URLS: {error}")))?
         .with_password(config.amqp_password_file.as_ref().map(Secret::expose))
@@ -26,15 +27,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         RedisSessions::connect_with_password(&config.redis_url, password, config.sessions.lifetimes())
             .map_err(|error| ConfigError(format!("REDIS_URL is {error}")))?;
     let stopper = Stopper::on_signals()?;
-    let listener = listen(config.bind)?;
-    tracing::info!(url.full = %format_args!("http://{}", listener.local_addr()?), "gate listens");
+    let listeners = Listeners::open(config.bind, tls)?;
+    let (plain, secure) = listeners.addresses()?;
+    tracing::info!(url.full = %format_args!("http://{plain}"), "gate listens");
+    if let Some(secure) = secure {
+        tracing::info!(url.full = %format_args!("https://{secure}"), "gate listens");
+    }
     let bus: Arc<dyn Bus> = Arc::new(AmqpBus::connect(amqp));
     let keys = config.signing_keys_file.unwrap_or_else(own_keys);
     if let Some(password) = config.admin_password_file {
         tokio::spawn(create_first_admin(Arc::clone(&bus), password, stopper.clone()));
     }
     let backends = Backends { bus: Arc::clone(&bus), sessions: Arc::new(sessions), keys };
-    let served = serve(listener, backends, config.settings, stopper).await;
+    let served = serve(listeners, backends, config.settings, stopper).await;
     bus.close().await;
     served
 }

@@ -1,4 +1,4 @@
-//! From a listener to answers, and back to silence.
+//! From listeners to answers, and back to silence.
 
 mod door;
 
@@ -6,14 +6,17 @@ use crate::{
     config::Settings,
     gate::{Backends, Gate, keep_comparing},
     observe, routes,
+    tls::Certificate,
 };
 use anyhow::Context;
 use axum::{Router, middleware};
-use axum_server::{Handle, Server, accept::NoDelayAcceptor};
+use axum_server::{Handle, Server, accept::NoDelayAcceptor, tls_rustls::RustlsAcceptor};
 use door::{Door, Peer};
+use futures_util::future::{BoxFuture, try_join_all};
 use process::Stopper;
 use socket2::SockRef;
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
@@ -31,36 +34,69 @@ const MAX_STREAMS: u32 = 256;
 /// a thousand connections.
 const MAX_BUFFER: usize = 32 << 10;
 
-/// Listens at an address; port 0 takes a free one.
-///
-/// # Errors
-/// When the address cannot be listened at.
-pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen at {address}"))?;
     SockRef::from(&listener).listen(BACKLOG).with_context(|| format!("cannot listen at {address}"))?;
     Ok(listener)
+}
+
+/// Where a gate listens: without TLS, and with it, if there is a certificate.
+#[derive(Debug)]
+pub struct Listeners {
+    plain: TcpListener,
+    secure: Option<(TcpListener, Certificate)>,
+}
+
+impl Listeners {
+    /// At an address without TLS, and at one with it; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When one of them cannot be listened at.
+    pub fn open(bind: SocketAddr, tls: Option<(SocketAddr, Certificate)>) -> anyhow::Result<Self> {
+        let secure = match tls {
+            Some((bind, certificate)) => Some((listen(bind)?, certificate)),
+            None => None,
+        };
+        Ok(Self { plain: listen(bind)?, secure })
+    }
+
+    /// The address without TLS, and the other one.
+    ///
+    /// # Errors
+    /// When the system does not know them.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, Option<SocketAddr>)> {
+        let secure = self.secure.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?;
+        Ok((self.plain.local_addr()?, secure))
+    }
+
+    /// The same sockets once more.
+    fn again(&self) -> io::Result<Self> {
+        let secure = match &self.secure {
+            Some((listener, certificate)) => Some((listener.try_clone()?, certificate.clone())),
+            None => None,
+        };
+        Ok(Self { plain: self.plain.try_clone()?, secure })
+    }
 }
 
 /// Serves the API until told to stop; then stays ready to answer for [`Settings::shutdown_linger`], finishes what is
 /// in flight within [`Settings::shutdown_grace`], answering on meanwhile, and returns. Backends need not be up yet.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// When a listener cannot be used.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     backends: Backends,
     settings: Settings,
     stopper: Stopper,
 ) -> anyhow::Result<()> {
-    let (handle, door_closing) = (Handle::new(), Stopper::new());
-    let late = listener.try_clone().context("the listener cannot be used twice")?;
-    let server = server_at(Door::open(listener, door_closing.clone())?, &handle, &settings);
-    let late_handle = Handle::new();
-    let late_server = server_at(Door::open(late, Stopper::new())?, &late_handle, &settings);
+    let late = listeners.again().context("the listener cannot be used twice")?;
     let gate = Arc::new(Gate::new(backends, settings.clone(), stopper.clone()).await?);
     let comparing = tokio::spawn(keep_comparing(Arc::clone(&gate.bus), stopper.clone()));
     let router = router(gate);
-    let late_router = router.clone();
+    let (handle, door_closing, late_handle) = (Handle::new(), Stopper::new(), Handle::new());
+    let server = serve_at(listeners, &door_closing, &handle, &settings, &router)?;
+    let late_server = serve_at(late, &Stopper::new(), &late_handle, &settings, &router)?;
     let closing = tokio::spawn(async move {
         stopper.stopped().await;
         tokio::time::sleep(settings.shutdown_linger).await;
@@ -68,9 +104,9 @@ pub async fn serve(
         tokio::time::sleep(LAST_REQUESTS).await;
         handle.graceful_shutdown(Some(settings.shutdown_grace));
         // While something is in flight, checks must not find a gate that is gone: that would break it off.
-        late_server.serve(late_router.into_make_service()).await
+        late_server.await
     });
-    let end = server.serve(router.into_make_service()).await;
+    let end = server.await;
     late_handle.graceful_shutdown(Some(LAST_REQUESTS));
     if end.is_err() {
         closing.abort();
@@ -78,10 +114,29 @@ pub async fn serve(
     // How it went for whoever came late tells nothing about what was served.
     let _ = closing.await;
     comparing.abort();
-    Ok(end?)
+    end?;
+    Ok(())
 }
 
-/// Serves whoever comes through a door.
+/// Serves whoever comes through a door to one of these, once it is polled.
+fn serve_at(
+    listeners: Listeners,
+    closing: &Stopper,
+    handle: &Handle<Peer>,
+    settings: &Settings,
+    router: &Router,
+) -> io::Result<impl Future<Output = io::Result<Vec<()>>> + Send + use<>> {
+    let service = || router.clone().into_make_service();
+    let plain = server_at(Door::open(listeners.plain, closing.clone())?, handle, settings);
+    let mut servers: Vec<BoxFuture<'static, io::Result<()>>> = vec![Box::pin(plain.serve(service()))];
+    if let Some((listener, Certificate(config))) = listeners.secure {
+        let tls = RustlsAcceptor::new(config).handshake_timeout(settings.header_timeout);
+        let secure = server_at(Door::open(listener, closing.clone())?, handle, settings);
+        servers.push(Box::pin(secure.acceptor(tls.acceptor(NoDelayAcceptor::new())).serve(service())));
+    }
+    Ok(try_join_all(servers))
+}
+
 fn server_at(door: Door, handle: &Handle<Peer>, settings: &Settings) -> Server<Peer, NoDelayAcceptor> {
     let mut server = Server::from_listener(door)
         .acceptor(NoDelayAcceptor::new())

@@ -134,6 +134,8 @@ pub(crate) struct ServeOptions {
     /// Where to listen for HTTP/1.1 and HTTP/2 without TLS.
     #[arg(long, env = "GATE_BIND", default_value = "127.0.0.1:8080")]
     pub(crate) bind: SocketAddr,
+    #[command(flatten)]
+    pub(crate) tls: gate::TlsSettings,
     /// The directory that holds records, sessions and the signing key; made if it is not there.
     #[arg(long, env = "PENSTOCK_DATA", default_value = "penstock-data")]
     pub(crate) data: PathBuf,

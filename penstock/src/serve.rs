@@ -4,7 +4,7 @@
 use crate::{config::ServeOptions, data::Data, welcome};
 use anyhow::Context;
 use bus::{Bus, ConsumeOptions, Lane, LocalBus};
-use gate::{Backends, EmbeddedSessions, FirstAdmin, ensure_first_admin};
+use gate::{Backends, EmbeddedSessions, FirstAdmin, Listeners, ensure_first_admin};
 use process::{Secret, Stopper, now};
 use rand::distr::{Alphanumeric, SampleString};
 use std::{sync::Arc, time::Duration};
@@ -17,12 +17,14 @@ const WORKER_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves until a signal says stop: the gate finishes first, then the worker.
 pub(crate) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
+    let tls = options.tls.wanted()?;
     let data = Data::open(&options.data)?;
     let store = Arc::new(EmbeddedStore::open(data.records())?);
     let sessions = EmbeddedSessions::open(&data.sessions(), options.sessions.lifetimes(), now())?;
     let keys = data.signing_keys()?;
-    let listener = gate::listen(options.bind).context("choose another address with --bind")?;
-    let address = listener.local_addr()?;
+    let listeners =
+        Listeners::open(options.bind, tls).context("choose another address with --bind or --tls-bind")?;
+    let (address, _) = listeners.addresses()?;
     let (stopper, worker_stopper) = (Stopper::on_signals()?, Stopper::new());
 
     let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
@@ -35,7 +37,7 @@ pub(crate) async fn serve(options: ServeOptions) -> anyhow::Result<()> {
     let password = options.admin_password_file;
     let greeting = greet(Arc::clone(&bus), password, data, address, stopper.clone());
     let backends = Backends { bus: Arc::clone(&bus), sessions: Arc::new(sessions), keys };
-    let serving = gate::serve(listener, backends, options.settings, stopper.clone());
+    let serving = gate::serve(listeners, backends, options.settings, stopper.clone());
     let (served, greeted) = tokio::join!(serving, async { greeting.await.inspect_err(|_| stopper.stop()) });
 
     worker_stopper.stop();

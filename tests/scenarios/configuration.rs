@@ -9,7 +9,7 @@ faults! {
 }
 
 /// Binary, its verb, a variable, a value that cannot work.
-const FAULTS: [(&str, &[&str], &str, &str); 29] = [
+const FAULTS: [(&str, &[&str], &str, &str); 31] = [
     ("gate", &[], "GATE_BIND", "nowhere"),
     ("gate", &[], "AMQP_URLS", "http://broker"),
     ("gate", &[], "AMQP_URLS", "amqps://guest:guest@broker"),
@@ -23,6 +23,8 @@ const FAULTS: [(&str, &[&str], &str, &str); 29] = [
     ("gate", &[], "MAX_BODY_BYTES", "12"),
     ("gate", &[], "ADMIN_PASSWORD_FILE", "/no/such/file"),
     ("gate", &[], "SIGNING_KEYS_FILE", "/no/such/file"),
+    ("gate", &[], "TLS_CERTIFICATE_FILE", "/no/such/file"),
+    ("gate", &[], "TLS_BIND", "127.0.0.1:0"),
     ("storage-worker", &[], "AMQP_URLS", "http://broker"),
     ("storage-worker", &[], "CASSANDRA_KEYSPACE", "no-keyspace"),
     ("storage-worker", &[], "CASSANDRA_REPLICATION", "0"),

@@ -1,7 +1,7 @@
 //! A gate on a real bus.
 
 use bus::{Bus, ConsumeOptions, Lane, LocalBus};
-use gate::{Backends, EmbeddedSessions, Lifetimes, Sessions, Settings, SigningKeys};
+use gate::{Backends, Certificate, EmbeddedSessions, Lifetimes, Listeners, Sessions, Settings, SigningKeys};
 use messages::{Delivered, Envelope, Reply, Role, Standing, principal::User};
 use process::Stopper;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 /// A gate, and the bus at whose other end a test may work.
 pub(crate) struct Gate {
     pub(crate) address: std::net::SocketAddr,
+    pub(crate) tls_address: Option<std::net::SocketAddr>,
     pub(crate) client: Client,
     pub(crate) token: String,
     pub(crate) bus: Arc<LocalBus>,
@@ -22,6 +23,11 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) async fn start(settings: Settings) -> Self {
+        Self::start_with(settings, None).await
+    }
+
+    /// With TLS, too.
+    pub(crate) async fn start_with(settings: Settings, tls: Option<Certificate>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let now = process::now();
         let sessions = EmbeddedSessions::open(directory.path(), Lifetimes::default(), now).unwrap();
@@ -33,14 +39,24 @@ impl Gate {
         };
         let (token, _) = sessions.create(user, Standing::default(), now).await.unwrap();
         let bus = Arc::new(LocalBus::new());
-        let listener = gate::listen("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
+        let free = "127.0.0.1:0".parse().unwrap();
+        let listeners = Listeners::open(free, tls.map(|certificate| (free, certificate))).unwrap();
+        let (address, tls_address) = listeners.addresses().unwrap();
         let backends =
             Backends { bus: bus.clone(), sessions: Arc::new(sessions), keys: SigningKeys::random() };
         let stopper = Stopper::new();
-        let served = tokio::spawn(gate::serve(listener, backends, settings, stopper.clone()));
+        let served = tokio::spawn(gate::serve(listeners, backends, settings, stopper.clone()));
         let client = Client::new();
-        Self { address, client, token: token.expose(), bus, stopper, served, _directory: directory }
+        Self {
+            address,
+            tls_address,
+            client,
+            token: token.expose(),
+            bus,
+            stopper,
+            served,
+            _directory: directory,
+        }
     }
 
     pub(crate) fn anonymous(&self, method: &Method, path: &str) -> RequestBuilder {

@@ -6,6 +6,7 @@
 mod fixture;
 mod slow;
 mod time;
+mod tls;
 
 use bus::Bus;
 use fixture::{Gate, problem, quick};

@@ -78,7 +78,7 @@ impl Lab {
         for node in self.nodes() {
             self.equip(&node, ours, services)?;
         }
-        for block in ["heartbeats", "labels", "secrets", "broker-users"] {
+        for block in ["heartbeats", "labels", "secrets", "broker-users", "gate-certificate"] {
             self.block(block, &[])?;
         }
         self.block("swarm-secrets", &[("NAMES", CERTIFIED)])?;

@@ -88,7 +88,7 @@ const fn without(edge: usize, test: Test) -> Test {
     Test { gone: Some(edge), ..test }
 }
 
-const TESTS: [Test; 53] = [
+const TESTS: [Test; 54] = [
     unnoticed("nothing", |_| Ok(String::new())),
     short(unnoticed("fences", fences::hold)),
     unnoticed("stack-deployed-again", upkeep::deployed_again),
@@ -133,6 +133,7 @@ const TESTS: [Test; 53] = [
     // With two copies, changes wait for each node in turn.
     paused("configs-changed", 15, 120, upkeep::configs_changed),
     paused("certificate-rotated", 5, 5, rotations::certificate_rotated),
+    paused("gates-with-tls", 5, 5, rotations::gates_with_tls),
     // With two copies, changes wait for each node in turn.
     paused("database-passwords-rotated", 15, 120, rotations::database_passwords_rotated),
     // Nobody can be served meanwhile.

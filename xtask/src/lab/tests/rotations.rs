@@ -21,6 +21,8 @@ use crate::{
 
 /// `credentials_validity` of `cassandra/cassandra.yaml`, and some seconds.
 const FORGOTTEN_WITHIN: Duration = Duration::from_secs(20);
+/// `TLS_BIND` of gates.
+const TLS_PORT: u16 = 8443;
 
 /// After it, another deployment restarts nothing of what it would restart all at once: what those services are to run is the same.
 fn deployable_after(lab: &Lab, change: impl Fn(&Lab) -> Result<String>) -> Result<String> {
@@ -212,4 +214,41 @@ fn serve_tls(lab: &Lab, certificate: &str) -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Edges speak TLS to gates, also while these get another certificate, and then not any more.
+pub(super) fn gates_with_tls(lab: &Lab) -> Result<String> {
+    ensure!(to_gates(lab)? == 0, "an edge speaks TLS to gates before it is told to");
+    lab.block("gate-tls", &[])?;
+    lab.settle(WHOLE_WITHIN)?;
+    let connections = to_gates(lab)?;
+    ensure!(connections > 0, "no edge speaks TLS to gates");
+    lab.block("rotate-gate-certificate", &[])?;
+    lab.settle(WHOLE_WITHIN)?;
+    ensure!(to_gates(lab)? > 0, "no edge speaks TLS to gates with the new certificate");
+    let noted = lab.file("penstock.env");
+    fs::write(&noted, fs::read_to_string(&noted)? + "EDGE_TO_GATES=plain\n")?;
+    lab.block("deploy", &[])?;
+    lab.settle(WHOLE_WITHIN)?;
+    ensure!(to_gates(lab)? == 0, "an edge speaks TLS to gates still");
+    Ok(format!("{connections} connections with TLS"))
+}
+
+/// How many connections all edges have to gates, with TLS.
+fn to_gates(lab: &Lab) -> Result<usize> {
+    let mut count = 0;
+    for node in lab.nodes() {
+        let edge = node.containers("edge")?.pop().context("no edge on this node")?;
+        let table = node.docker(&["exec", &edge, "cat", "/proc/net/tcp"])?;
+        count += established(&table, TLS_PORT);
+    }
+    Ok(count)
+}
+
+/// In a table of the kernel's (proc_net_tcp(5)): `sl: local remote state …`, ports in hexadecimal digits, state 01.
+fn established(table: &str, port: u16) -> usize {
+    let port = format!(":{port:04X}");
+    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let rows = table.lines().skip(1).map(columns);
+    rows.filter(|row| row.len() > 3 && row[2].ends_with(&port) && row[3] == "01").count()
 }
