@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 const GREETING: Duration = Duration::from_secs(5);
 /// Declaring all queues takes a fraction of a second on a broker in good health.
 const DECLARING: Duration = Duration::from_secs(3);
-/// Whoever has lost a broker, perhaps with its machine, has declared them before, and is waited for.
-const DECLARING_AGAIN: Duration = Duration::from_millis(200);
+/// Whoever has lost a broker, perhaps with its machine, has declared them before, and is waited for. A refusal comes sooner.
+const DECLARING_AGAIN: Duration = Duration::from_millis(50);
 /// A broker that does not say goodbye within this is left without.
 const GOODBYE: Duration = Duration::from_secs(2);
 

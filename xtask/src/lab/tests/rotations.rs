@@ -245,7 +245,7 @@ fn to_gates(lab: &Lab) -> Result<usize> {
     Ok(count)
 }
 
-/// In a table of the kernel's (proc_net_tcp(5)): `sl: local remote state …`, ports in hexadecimal digits, state 01.
+/// In a table of the kernel's (`Documentation/networking/proc_net_tcp.rst`): `sl: local remote state …`, ports in hexadecimal digits, state 01.
 fn established(table: &str, port: u16) -> usize {
     let port = format!(":{port:04X}");
     let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
