@@ -27,8 +27,10 @@ use tokio::{
 };
 
 /// A read without an answer after this long is sent to another queue, and by another way: its own, or the worker that has it, may
-/// be gone with a node. Then round all queues once at that pace, and on, ever more slowly.
+/// be gone with a node. Then round all queues at that pace, and on, ever more slowly.
 const READ_PATIENCE: Duration = Duration::from_millis(250);
+/// How many rounds: of two workers, one that is gone with its node has half of what is sent, until the broker notices, after two seconds.
+const ROUNDS: u16 = 2;
 /// Or after so many times as long as reads take just now: where all are slow, copies would make all slower.
 const TIMES_AS_LONG: u32 = 3;
 
@@ -223,8 +225,8 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                 },
                 () = sleep_until(end) => return Err(self.give_up()),
                 () = sleep_until(next_chance.unwrap_or(end)), if next_chance.is_some() => {
-                    // With this one, each queue has been asked.
-                    if self.chances + 2 >= self.route.queue.lane.shards() {
+                    // With this one, each queue has been asked so often.
+                    if self.chances + 2 >= ROUNDS * self.route.queue.lane.shards() {
                         self.patience *= 2;
                     }
                     // A read's queues one after the other; a write's own, once.
