@@ -218,31 +218,34 @@ fn serve_tls(lab: &Lab, certificate: &str) -> Result<bool> {
 
 /// Edges speak TLS to gates, also while these get another certificate, and then not any more.
 pub(super) fn gates_with_tls(lab: &Lab) -> Result<String> {
-    ensure!(to_gates(lab)? == 0, "an edge speaks TLS to gates before it is told to");
+    let settled =
+        || lab.rest(WHOLE_WITHIN).and_then(|()| lab.settle(WHOLE_WITHIN)).and_then(|_| to_gates(lab));
+    let before = to_gates(lab)?;
+    ensure!(
+        before.iter().all(|count| *count == 0),
+        "edges speak TLS to gates before they are told to: {before:?}"
+    );
     lab.block("gate-tls", &[])?;
-    lab.settle(WHOLE_WITHIN)?;
-    let connections = to_gates(lab)?;
-    ensure!(connections > 0, "no edge speaks TLS to gates");
+    let told = settled()?;
+    ensure!(!told.contains(&0), "not all edges speak TLS to gates: {told:?}");
     lab.block("rotate-gate-certificate", &[])?;
-    lab.settle(WHOLE_WITHIN)?;
-    ensure!(to_gates(lab)? > 0, "no edge speaks TLS to gates with the new certificate");
+    let rotated = settled()?;
+    ensure!(!rotated.contains(&0), "not all edges speak TLS to gates with another certificate: {rotated:?}");
     let noted = lab.file("penstock.env");
     fs::write(&noted, fs::read_to_string(&noted)? + "EDGE_TO_GATES=plain\n")?;
     lab.block("deploy", &[])?;
-    lab.settle(WHOLE_WITHIN)?;
-    ensure!(to_gates(lab)? == 0, "an edge speaks TLS to gates still");
-    Ok(format!("{connections} connections with TLS"))
+    let after = settled()?;
+    ensure!(after.iter().all(|count| *count == 0), "edges speak TLS to gates still: {after:?}");
+    Ok(format!("{} connections with TLS", told.iter().sum::<usize>()))
 }
 
-/// How many connections all edges have to gates, with TLS.
-fn to_gates(lab: &Lab) -> Result<usize> {
-    let mut count = 0;
-    for node in lab.nodes() {
+/// How many connections each edge has to gates, with TLS.
+fn to_gates(lab: &Lab) -> Result<Vec<usize>> {
+    let count = |node: Node| {
         let edge = node.containers("edge")?.pop().context("no edge on this node")?;
-        let table = node.docker(&["exec", &edge, "cat", "/proc/net/tcp"])?;
-        count += established(&table, TLS_PORT);
-    }
-    Ok(count)
+        Ok(established(&node.docker(&["exec", &edge, "cat", "/proc/net/tcp"])?, TLS_PORT))
+    };
+    lab.nodes().into_iter().map(count).collect()
 }
 
 /// In a table of the kernel's (`Documentation/networking/proc_net_tcp.rst`): `sl: local remote state …`, ports in hexadecimal digits, state 01.
