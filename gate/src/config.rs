@@ -96,7 +96,8 @@ impl TlsSettings {
         let bind = self.tls_bind.unwrap_or(SocketAddr::from(TLS_BIND));
         match self.tls_certificate_file {
             None if self.tls_bind.is_some() => Err(ConfigError(
-                "TLS_BIND is set, and TLS_CERTIFICATE_FILE is not: set both, or none".to_owned(),
+                "TLS_BIND is set, and TLS_CERTIFICATE_FILE is not: set that, too, or unset TLS_BIND"
+                    .to_owned(),
             )),
             certificate => Ok(certificate.map(|certificate| (bind, certificate))),
         }

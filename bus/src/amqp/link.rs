@@ -30,7 +30,8 @@ use tokio_util::sync::CancellationToken;
 const GREETING: Duration = Duration::from_secs(5);
 /// Declaring all queues takes a fraction of a second on a broker in good health.
 const DECLARING: Duration = Duration::from_secs(3);
-/// Whoever has lost a broker, perhaps with its machine, has declared them before, and is waited for. A refusal comes sooner.
+/// Whoever has lost a broker, perhaps with its machine, has declared them before, and is waited for. That the user may not, or that
+/// nothing is there, is told sooner.
 const DECLARING_AGAIN: Duration = Duration::from_millis(50);
 /// A broker that does not say goodbye within this is left without.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -146,9 +147,11 @@ impl Link {
         };
         let link = Arc::new(link);
         if declared.is_none() {
-            tracing::warn!(
-                "not all queues were declared within {within:?}; the others are declared meanwhile"
-            );
+            if is_first {
+                tracing::warn!(
+                    "not all queues were declared within {within:?}; the others are declared meanwhile"
+                );
+            }
             Arc::clone(&link).go_on_declaring();
         }
         Ok((link, news))

@@ -1,5 +1,6 @@
 //! A listener that can be closed without slamming it: whoever has connected is served, whoever comes later is
-//! refused. (The server by itself would drop connections that were made while it stops.)
+//! refused. (The server by itself would drop connections that were made while it stops; with TLS, it drops those whose handshake is not
+//! done when it does.)
 
 use axum_server::{AddrListener, Address};
 use process::Stopper;

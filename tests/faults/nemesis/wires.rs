@@ -92,10 +92,10 @@ fn commits_cut(deployment: &mut Deployment, place: CutAt) -> Result<Undo> {
     };
     cut_next(CUTS);
     let cut = || wires.iter().map(|wire| CUTS - wire.batches_to_cut()).sum::<usize>();
-    until("so many commits are cut as were to be", CUT_WITHIN, || Ok(cut() >= CUTS))
-        .with_context(|| format!("{} of {CUTS}", cut()))?;
+    let done = until("so many commits are cut as were to be", CUT_WITHIN, || Ok(cut() >= CUTS))
+        .with_context(|| format!("{} of {CUTS}", cut()));
     cut_next(0);
-    Ok(nothing_to_undo())
+    done.map(|()| nothing_to_undo())
 }
 
 fn disturbed(deployment: &mut Deployment, how: fn(&Proxy)) -> Result<Undo> {

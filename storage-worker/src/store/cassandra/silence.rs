@@ -74,11 +74,9 @@ impl Silence {
         after < PATIENCE && self.lock().remove(&node).is_some_and(|asked| asked.is_left)
     }
 
-    /// Its connection has ended, so the driver knows by itself when it can be asked again. Unless it was silent before that.
-    fn ended(&self, node: Uuid, after: Duration) {
-        if after < PATIENCE {
-            self.lock().remove(&node);
-        }
+    /// Its connection has ended: if it was not silent before that, the driver knows by itself when it can be asked again.
+    fn ended(&self, node: Uuid, now: Instant) {
+        self.lock().retain(|known, asked| *known != node || asked.is_silent(now));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Unanswered>> {
@@ -142,7 +140,7 @@ impl LoadBalancingPolicy for HeardFirst {
     ) {
         self.policy.on_request_failure(request, latency, node, error);
         if matches!(error, RequestAttemptError::BrokenConnectionError(_)) {
-            self.silence.ended(node.host_id, latency);
+            self.silence.ended(node.host_id, Instant::now());
         }
     }
 
@@ -221,13 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_ends_at_once_says_nothing_of_the_next_one() {
+    fn the_end_of_a_connection_is_no_silence_and_ends_none() {
         let (silence, began) = (Silence::default(), Instant::now());
+        let [soon, later] = [999, 1000].map(|millis| began + Duration::from_millis(millis));
         assert_eq!(silence.turn(NODE, false, began), Turn::Its);
-        let later = began + Duration::from_secs(1);
-        silence.ended(NODE, Duration::from_secs(1));
-        assert_ne!(silence.turn(NODE, false, later), Turn::Its);
-        silence.ended(NODE, Duration::from_millis(999));
+        silence.ended(NODE, soon);
         assert_eq!(silence.turn(NODE, false, later), Turn::Its);
+        let much_later = later + Duration::from_secs(1);
+        silence.ended(NODE, much_later);
+        assert_ne!(silence.turn(NODE, false, much_later), Turn::Its);
     }
 }

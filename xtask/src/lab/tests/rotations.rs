@@ -229,6 +229,7 @@ pub(super) fn gates_with_tls(lab: &Lab) -> Result<String> {
     let told = settled()?;
     ensure!(!told.contains(&0), "not all edges speak TLS to gates: {told:?}");
     lab.block("rotate-gate-certificate", &[])?;
+    ["edge", "gate"].into_iter().try_for_each(|service| has_newest_secrets(lab, service))?;
     let rotated = settled()?;
     ensure!(!rotated.contains(&0), "not all edges speak TLS to gates with another certificate: {rotated:?}");
     let noted = lab.file("penstock.env");
