@@ -296,7 +296,7 @@ impl<'a, T: Transport + Sync> Call<'a, T> {
                 if self.route.queue.lane == Lane::Read {
                     self.patience = self.first_patience;
                     let soon = Instant::now() + self.patience;
-                    self.next_chance = Some(self.next_chance.map_or(soon, |next| next.min(soon)));
+                    self.next_chance = self.next_chance.map(|next| next.min(soon));
                 }
                 self.send(false);
                 Ok(())

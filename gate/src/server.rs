@@ -92,11 +92,12 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let late = listeners.again().context("the listener cannot be used twice")?;
     let gate = Arc::new(Gate::new(backends, settings.clone(), stopper.clone()).await?);
-    let comparing = tokio::spawn(keep_comparing(Arc::clone(&gate.bus), stopper.clone()));
+    let bus = Arc::clone(&gate.bus);
     let router = router(gate);
     let (handle, door_closing, late_handle) = (Handle::new(), Stopper::new(), Handle::new());
     let server = serve_at(listeners, &door_closing, &handle, &settings, &router)?;
     let late_server = serve_at(late, &Stopper::new(), &late_handle, &settings, &router)?;
+    let comparing = tokio::spawn(keep_comparing(bus, stopper.clone()));
     let closing = tokio::spawn(async move {
         stopper.stopped().await;
         tokio::time::sleep(settings.shutdown_linger).await;

@@ -1,13 +1,13 @@
 //! TLS, where a gate takes it off by itself.
 
 use axum_server::tls_rustls::RustlsConfig;
-use process::ConfigError;
+use process::{ConfigError, Secret};
 use rustls::{
     ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use std::{str::FromStr, sync::Arc};
+use std::{path::Path, str::FromStr, sync::Arc};
 
 /// A certificate, the chain above it, and its private key. Its `Debug` shows nothing.
 #[derive(Clone, Debug)]
@@ -43,8 +43,8 @@ impl FromStr for Certificate {
     type Err = ConfigError;
     /// From the path of the file that holds it, for `clap`.
     fn from_str(path: &str) -> Result<Self, ConfigError> {
-        let fault = |what: String| ConfigError(format!("the certificate file {path} {what}"));
-        let pem = std::fs::read(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-        Self::from_pem(&pem).map_err(|ConfigError(what)| fault(what))
+        let pem = Secret::read(Path::new(path))?;
+        Self::from_pem(pem.expose().as_bytes())
+            .map_err(|ConfigError(what)| ConfigError(format!("the certificate file {path} {what}")))
     }
 }

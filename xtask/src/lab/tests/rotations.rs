@@ -226,6 +226,7 @@ pub(super) fn gates_with_tls(lab: &Lab) -> Result<String> {
         "edges speak TLS to gates before they are told to: {before:?}"
     );
     lab.block("gate-tls", &[])?;
+    lab.block("deploy", &[])?;
     let told = settled()?;
     ensure!(!told.contains(&0), "not all edges speak TLS to gates: {told:?}");
     lab.block("rotate-gate-certificate", &[])?;
